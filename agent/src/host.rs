@@ -1,0 +1,86 @@
+//! The one seam between the agent's decisions and the machine.
+//!
+//! The reconciler is the only caller and the only one that retries. Every method is idempotent: called again after a
+//! crash at any point it ends in the same state. Methods of one VPS are never called at the same time; those of
+//! different VPSes are.
+
+use std::path::Path;
+
+use berth_proto::{
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+};
+use chrono::{DateTime, Utc};
+
+/// What is really there of one VPS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Its disk image is whole and in place.
+    pub disk: bool,
+    /// Its guest, if one runs.
+    pub guest: Option<Guest>,
+    /// Something else of it is left (cgroup, rule, interface, half a disk) that [`Host::remove_leftovers`] would clear.
+    pub leftovers: bool,
+    /// How the last guest ended, for which boot epoch, if the monitor left a record.
+    pub last_exit: Option<(i64, Exit)>,
+}
+
+/// A running guest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guest {
+    /// The epoch that it was started for.
+    pub boot_epoch: i64,
+    /// When its PID 1 was started.
+    pub started_at: DateTime<Utc>,
+}
+
+/// A change that the host noticed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The guest of this VPS ended (or its monitor did).
+    Ended(VpsId),
+}
+
+/// Failure of an effect, as it will be shown to the person who asked.
+pub type Fault = VpsFault;
+
+/// A machine that can hold VPSes.
+pub trait Host: Send + Sync + 'static {
+    /// What this machine is and lacks.
+    fn facts(&self) -> impl Future<Output = HostFacts> + Send;
+    /// What it can give to VPSes in all.
+    fn capacity(&self) -> impl Future<Output = Capacity> + Send;
+    /// Its load now.
+    fn metrics(&self) -> impl Future<Output = HostMetrics> + Send;
+    /// Applies settings from the control plane (NAT pools, resolvers).
+    fn configure(&self, settings: &HostSettings) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Every VPS of which anything is found here: disks, monitors, cgroups, interfaces.
+    fn inventory(&self) -> impl Future<Output = Vec<VpsId>> + Send;
+    /// What is there of one VPS. Connects again to the monitor of a running guest.
+    fn find(&self, id: VpsId) -> impl Future<Output = Found> + Send;
+    /// Digests of the templates that stand ready.
+    fn templates(&self) -> impl Future<Output = Vec<String>> + Send;
+    /// Unpacks an archive (verified against `image.sha256` by this method, before anything is unpacked) into the
+    /// template of that digest, atomically.
+    fn unpack(&self, image: &ImageRef, archive: &Path) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Makes the VPS's disk. On error nothing of it is left.
+    fn create_disk(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Starts the guest for `spec.boot_epoch`: cgroups, network, monitor, PID 1. Returns when PID 1 has been executed.
+    /// On error nothing but the disk is left.
+    fn start(&self, spec: &VpsSpec) -> impl Future<Output = Result<Guest, Fault>> + Send;
+    /// Asks the guest's init to stop; returns at once.
+    fn ask_to_stop(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Kills the guest; returns when no process of it is left.
+    fn kill(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Clears what a guest leaves behind when it is not running: cgroups, rules, interface, sockets. Keeps the disk.
+    fn remove_leftovers(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Deletes the disk and all records of the VPS. Only after a tombstone, and only when nothing runs.
+    fn delete_disk(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Sets root's password in the running guest.
+    fn set_password(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Applies changed limits and network settings to the running guest.
+    fn apply(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Use of resources of a running guest.
+    fn vps_metrics(&self, id: VpsId) -> impl Future<Output = Option<VpsMetrics>> + Send;
+    /// The next thing that the host noticed by itself.
+    fn next_event(&self) -> impl Future<Output = Event> + Send;
+}

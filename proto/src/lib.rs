@@ -1,0 +1,29 @@
+//! What Berth's control plane and its agents say to each other.
+//!
+//! Serde types only: no I/O, no policy, no dependency on anything else of ours. JSON on the wire, one protocol
+//! version in the path (`/agent/v1`). Unknown fields are ignored and every field added later has a default, so a
+//! server and an agent one release apart understand each other.
+//!
+//! The channel is level-triggered. The server never sends commands in an order that matters; it sends the whole
+//! desired state of each VPS that changed ([`Watch`]), and the agent answers with what it observed ([`Report`]).
+//! Whatever is lost, repeated or late is repaired by the next round.
+
+#![forbid(unsafe_code)]
+
+mod enrol;
+mod ids;
+mod report;
+mod spec;
+
+pub use enrol::{EnrolRequest, EnrolResponse};
+pub use ids::{HostId, ImageId, VpsId};
+pub use report::{
+    Capacity, Exit, HostFacts, HostMetrics, MissingFeature, Report, ReportAck, VpsFault, VpsMetrics,
+    VpsObserved, VpsState,
+};
+pub use spec::{
+    Access, ArchiveFormat, Desired, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsSpec, Watch,
+};
+
+/// Path prefix of the agents' protocol; the number is the protocol's version.
+pub const AGENT_API: &str = "/agent/v1";

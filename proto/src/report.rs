@@ -1,0 +1,214 @@
+//! Observed state: what an agent saw. Nothing here is an intention.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::VpsId;
+
+/// `POST /agent/v1/report`, every 10 s and at once when something changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Rises with every report of one agent process; a report that arrives after a newer one is dropped.
+    pub seq: i64,
+    /// Start of the agent process, microseconds since the epoch; with `seq` orders reports over agent restarts.
+    pub agent_started_us: i64,
+    /// The sequence of the last [`crate::Watch`] that the agent has taken in.
+    pub watch_seq: i64,
+    /// What this host has for VPSes in all.
+    pub capacity: Capacity,
+    /// What this host is. Sent with the first report of a process and when it changed.
+    #[serde(default)]
+    pub facts: Option<HostFacts>,
+    /// Load of the host.
+    #[serde(default)]
+    pub metrics: Option<HostMetrics>,
+    /// Digests of the templates that stand ready here.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Every VPS the agent knows of, or, when `partial`, those that changed.
+    #[serde(default)]
+    pub vpses: Vec<VpsObserved>,
+    /// Whether `vpses` holds only what changed since the last report.
+    #[serde(default)]
+    pub partial: bool,
+}
+
+/// Answer to [`Report`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ReportAck {
+    /// The server's current sequence for this host; above the agent's, a watch answer is waiting.
+    pub seq: i64,
+}
+
+/// What a host can give to VPSes in all, used or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// CPU in thousandths of a core, before overcommit.
+    pub cpu_milli: i64,
+    /// Memory in bytes, after what the host keeps for itself.
+    pub memory_bytes: i64,
+    /// Bytes of the disk pool, after what the host keeps for itself.
+    pub disk_bytes: i64,
+}
+
+/// What a host is and what it lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// `uname -r`.
+    pub kernel: String,
+    /// `PRETTY_NAME` of os-release.
+    pub os: String,
+    /// `x86_64` or `aarch64`.
+    pub arch: String,
+    /// `unified`, `hybrid` or `legacy`.
+    pub cgroup_mode: String,
+    /// What this host cannot do, and what that costs (`berth-agent doctor` prints the same).
+    #[serde(default)]
+    pub missing: Vec<MissingFeature>,
+}
+
+/// Something that a host lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingFeature {
+    /// Short name, for instance `wireguard`.
+    pub feature: String,
+    /// What that costs, in a sentence.
+    pub consequence: String,
+    /// Whether no VPS can run without it.
+    pub fatal: bool,
+}
+
+/// Load of a host at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostMetrics {
+    /// Part of all CPUs that was busy since the last report, 0 to 1.
+    pub cpu_busy: f64,
+    /// One-minute load average.
+    pub load1: f64,
+    /// Memory in use, bytes (MemTotal − MemAvailable).
+    pub memory_used_bytes: i64,
+    /// Memory in all, bytes.
+    pub memory_total_bytes: i64,
+    /// Disk pool in use, bytes.
+    pub disk_used_bytes: i64,
+    /// Disk pool in all, bytes.
+    pub disk_total_bytes: i64,
+}
+
+/// One VPS, as seen by its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VpsObserved {
+    /// Which VPS.
+    pub id: VpsId,
+    /// The generation that this observation answers: the newest spec that had been converged, or had failed, then.
+    /// 0 for a VPS whose spec the agent does not have.
+    pub generation: i64,
+    /// What it is doing.
+    pub state: VpsState,
+    /// The boot epoch that the running guest was started for, or the last one that ran; 0 if it never ran.
+    #[serde(default)]
+    pub boot_epoch: i64,
+    /// The password epoch that was applied last.
+    #[serde(default)]
+    pub password_epoch: i64,
+    /// When the running guest's PID 1 was started.
+    #[serde(default)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// How the guest ended last.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+    /// Why `generation` could not be reached; none when it was reached or is still being worked on.
+    #[serde(default)]
+    pub fault: Option<VpsFault>,
+    /// Whether the control plane's last full answer did not name this VPS. It is kept and fenced off.
+    #[serde(default)]
+    pub orphan: bool,
+    /// Use of resources; none while it does not run.
+    #[serde(default)]
+    pub metrics: Option<VpsMetrics>,
+}
+
+/// What a VPS is doing on its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VpsState {
+    /// An effect has begun whose outcome is not known yet, or the monitor does not answer.
+    Unknown,
+    /// Nothing of it is left on this host: no disk, process, interface, cgroup or rule.
+    Absent,
+    /// Its disk is being made.
+    Creating,
+    /// The guest is being started.
+    Starting,
+    /// PID 1 runs.
+    Running,
+    /// The guest was asked to stop.
+    Stopping,
+    /// The disk is there and nothing runs.
+    Stopped,
+}
+
+/// How a guest's PID 1 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "how", content = "value")]
+pub enum Exit {
+    /// `reboot` from inside.
+    Reboot,
+    /// `poweroff` or `halt` from inside.
+    Halt,
+    /// PID 1 returned this code.
+    Code(i32),
+    /// PID 1 was killed by this signal.
+    Signal(i32),
+    /// Stopped because the control plane asked.
+    Stopped,
+    /// The monitor or the host died; how the guest ended was not seen.
+    Lost,
+}
+
+/// Why a desired state could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpsFault {
+    /// Stable code: `disk_pool_full`, `image_digest_mismatch`, `image_unavailable`, `kernel_feature_missing`,
+    /// `start_failed`, `network_failed`, `internal`.
+    pub code: String,
+    /// What went wrong and what to do about it, for the person who asked.
+    pub message: String,
+    /// Whether trying again without a change is pointless. A create that fails for good leaves nothing behind.
+    pub terminal: bool,
+}
+
+/// Use of resources of one running VPS. Counters rise from the start of the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpsMetrics {
+    /// CPU time, microseconds.
+    pub cpu_usec: i64,
+    /// Memory in use without reclaimable page cache, bytes.
+    pub memory_bytes: i64,
+    /// Swap in use, bytes.
+    pub swap_bytes: i64,
+    /// Processes and threads.
+    pub pids: i64,
+    /// Disk in use, bytes, as the guest's `df` shows it.
+    pub disk_used_bytes: i64,
+    /// Disk in all, bytes.
+    pub disk_total_bytes: i64,
+    /// Bytes read from the disk image.
+    pub disk_read_bytes: i64,
+    /// Bytes written to the disk image.
+    pub disk_write_bytes: i64,
+    /// Read operations on the disk image.
+    pub disk_read_ops: i64,
+    /// Write operations on the disk image.
+    pub disk_write_ops: i64,
+    /// Bytes that came into the guest.
+    pub net_in_bytes: i64,
+    /// Bytes that left the guest.
+    pub net_out_bytes: i64,
+    /// Packets that came into the guest.
+    pub net_in_packets: i64,
+    /// Packets that left the guest.
+    pub net_out_packets: i64,
+}

@@ -1,0 +1,203 @@
+//! Desired state: what the control plane wants a host to hold.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ImageId, VpsId};
+
+/// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
+///
+/// The request returns at once when the host's sequence is above `since`, else when it rises or after `wait` seconds.
+/// `since=0`, or a `since` above the server's sequence (a database restored from a backup), gives `full = true`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Watch {
+    /// The host's sequence that this answer brings the agent to. Ask with it next time.
+    pub seq: i64,
+    /// Whether `vpses` names everything this host should know. A VPS that the agent has and a full answer does not
+    /// name is an orphan: kept, fenced off and reported, never deleted.
+    #[serde(default)]
+    pub full: bool,
+    /// What changed, whole.
+    #[serde(default)]
+    pub vpses: Vec<Desired>,
+    /// Every image that the host should hold ready, so that a create does not wait for a transfer.
+    #[serde(default)]
+    pub images: Vec<ImageRef>,
+    /// What the operator set for this host. Always present in a full answer, and whenever it changed.
+    #[serde(default)]
+    pub settings: Option<HostSettings>,
+}
+
+/// Settings of a host that come from the control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSettings {
+    /// IPv4 pools, in CIDR notation, whose addresses leave the host by source NAT.
+    #[serde(default)]
+    pub nat_pools: Vec<String>,
+    /// Resolvers for guests; empty means those of the host.
+    #[serde(default)]
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// The desired state of one VPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Desired {
+    /// It should exist, as described.
+    Present(Box<VpsSpec>),
+    /// The tombstone: this VPS and its data are to be deleted. The only thing that ever deletes a VPS's data.
+    Deleted {
+        /// The VPS to delete.
+        id: VpsId,
+        /// The generation of the tombstone.
+        generation: i64,
+    },
+}
+
+impl Desired {
+    /// The VPS that this is about.
+    #[must_use]
+    pub fn id(&self) -> VpsId {
+        match self {
+            Self::Present(spec) => spec.id,
+            Self::Deleted { id, .. } => *id,
+        }
+    }
+
+    /// The generation of this desired state.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        match self {
+            Self::Present(spec) => spec.generation,
+            Self::Deleted { generation, .. } => *generation,
+        }
+    }
+}
+
+/// Everything that a host needs to know to run one VPS, without asking again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpsSpec {
+    /// Which VPS.
+    pub id: VpsId,
+    /// Rises with every change of this VPS's desired state; fences old reports and old specs.
+    pub generation: i64,
+    /// Host name inside the guest (RFC 1123).
+    pub hostname: String,
+    /// Stable identity, given to the guest as `container_uuid` and as its machine id.
+    pub uuid: String,
+    /// Whether it should run.
+    pub power: Power,
+    /// Rises with every request that must give a fresh boot (power on, reboot, reset). A guest that was started for a
+    /// smaller epoch is restarted; a guest that halted itself in this epoch stays off.
+    pub boot_epoch: i64,
+    /// How to stop or restart.
+    pub stop_mode: StopMode,
+    /// What it is made from.
+    pub image: ImageRef,
+    /// What it may use.
+    pub limits: Limits,
+    /// Its network.
+    pub net: NetSpec,
+    /// Who may log in.
+    pub access: Access,
+    /// User data as the tenant gave it, at most 32 KiB.
+    #[serde(default)]
+    pub user_data: Option<String>,
+}
+
+/// Whether a VPS should run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It should run.
+    Running,
+    /// It should be stopped.
+    Stopped,
+}
+
+/// How a running guest is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopMode {
+    /// Ask the guest's init, and kill it when it has not stopped after `timeout_s` seconds.
+    Graceful {
+        /// Seconds before the guest is killed.
+        timeout_s: u32,
+    },
+    /// Kill at once, as pulling the plug.
+    Hard,
+}
+
+/// An image, named by what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// Its id in the inventory.
+    pub id: ImageId,
+    /// Lower-case hex SHA-256 of the archive; also the name of the unpacked template on a host and the last part of
+    /// `GET /agent/v1/images/<sha256>`, from where an agent fetches the archive.
+    pub sha256: String,
+    /// Size of the archive in bytes.
+    pub size_bytes: i64,
+    /// How it is packed.
+    pub format: ArchiveFormat,
+    /// Whether cloud-init is inside; if so the NoCloud seed carries the user data.
+    #[serde(default)]
+    pub cloud_init: bool,
+}
+
+/// How an image's root file system is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveFormat {
+    /// A plain tarball.
+    Tar,
+    /// gzip.
+    TarGz,
+    /// xz.
+    TarXz,
+    /// Zstandard.
+    TarZst,
+}
+
+/// What a VPS may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// CPU cap in thousandths of a core (1500 = one and a half). The guest sees this many CPUs, rounded up.
+    pub cpu_milli: i64,
+    /// Memory in bytes.
+    pub memory_bytes: i64,
+    /// Swap in bytes, in addition to memory; 0 for none.
+    pub swap_bytes: i64,
+    /// Disk in bytes, as `df` shows it.
+    pub disk_bytes: i64,
+    /// Processes and threads.
+    pub pids: i64,
+    /// Bandwidth each way in Mbit/s; 0 for unlimited.
+    #[serde(default)]
+    pub bandwidth_mbit: i64,
+}
+
+/// The network of a VPS: one routed interface with a /32 and an on-link gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetSpec {
+    /// Public or NAT address; none for a VPS without IPv4.
+    #[serde(default)]
+    pub ipv4: Option<Ipv4Addr>,
+    /// Locally administered MAC address of the guest's interface, `02:…`.
+    pub mac: String,
+}
+
+/// Who may log in. Applied at first boot, and again when `password_epoch` rises.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// OpenSSH public keys for root.
+    #[serde(default)]
+    pub ssh_keys: Vec<String>,
+    /// crypt(3) hash of the root password (`$6$…`); none locks the password.
+    #[serde(default)]
+    pub root_password_hash: Option<String>,
+    /// Rises when the password is reset.
+    #[serde(default)]
+    pub password_epoch: i64,
+}

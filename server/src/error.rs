@@ -1,0 +1,125 @@
+//! The one error of the control plane, free of any transport.
+//!
+//! The codes are those of the hcloud API, because its clients branch on `error.code`. What a variant carries is meant
+//! for the person who asked; the text inside [`Error::Internal`] is logged once, where the response is made, and never
+//! leaves the server.
+
+/// Why a request could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No or an unknown token or session.
+    #[error("unable to authenticate")]
+    Unauthorized,
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A read-only token was used to change something.
+    #[error("the token is only allowed to perform GET requests")]
+    TokenReadonly,
+    /// There is no such thing, or it belongs to another project.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// A value is wrong; names the field and says what would be right.
+    #[error("invalid input in field '{field}': {message}")]
+    InvalidInput {
+        /// The field of the request, as the client wrote it.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The body is not JSON, or not of the expected types.
+    #[error("{0}")]
+    Json(String),
+    /// Something with this name or content exists already.
+    #[error("{0}")]
+    Uniqueness(String),
+    /// The thing is protected against this.
+    #[error("{0}")]
+    Protected(String),
+    /// The thing is busy with another action.
+    #[error("{0}")]
+    Locked(String),
+    /// The state changed while the request ran; try again.
+    #[error("{0}")]
+    Conflict(String),
+    /// No host or no address has room for this. Nothing was reserved.
+    #[error("{0}")]
+    ResourceUnavailable(String),
+    /// The thing is in use by another.
+    #[error("{0}")]
+    InUse(String),
+    /// Too many requests.
+    #[error("limit of requests per hour reached")]
+    RateLimited,
+    /// The request's body is too large.
+    #[error("the request body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// Our fault; the text is for the log.
+    #[error("internal error")]
+    Internal(#[from] anyhow::Error),
+}
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<sqlx::Error> for Error {
+    fn from(e: sqlx::Error) -> Self {
+        Self::Internal(e.into())
+    }
+}
+
+impl Error {
+    /// A wrong value in `field`.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::InvalidInput { field: field.into(), message: message.into() }
+    }
+
+    /// The hcloud code of this error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::TokenReadonly => "token_readonly",
+            Self::NotFound(_) => "not_found",
+            Self::InvalidInput { .. } => "invalid_input",
+            Self::Json(_) => "json_error",
+            Self::Uniqueness(_) => "uniqueness_error",
+            Self::Protected(_) => "protected",
+            Self::Locked(_) => "locked",
+            Self::Conflict(_) => "conflict",
+            Self::ResourceUnavailable(_) => "resource_unavailable",
+            Self::InUse(_) => "resource_in_use",
+            Self::RateLimited => "rate_limit_exceeded",
+            Self::TooLarge(_) => "invalid_input",
+            Self::Internal(_) => "server_error",
+        }
+    }
+
+    /// The HTTP status that goes with [`Error::code`].
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Json(_) => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden(_) | Self::TokenReadonly => 403,
+            Self::NotFound(_) => 404,
+            Self::Uniqueness(_) | Self::Conflict(_) => 409,
+            Self::ResourceUnavailable(_) => 412,
+            Self::TooLarge(_) => 413,
+            Self::InvalidInput { .. } | Self::InUse(_) => 422,
+            Self::Locked(_) | Self::Protected(_) => 423,
+            Self::RateLimited => 429,
+            Self::Internal(_) => 500,
+        }
+    }
+}
+
+/// Name of the constraint that a database error broke, if it is that kind of error. Handlers translate by this name.
+#[must_use]
+pub fn broken_constraint(e: &sqlx::Error) -> Option<&str> {
+    match e {
+        sqlx::Error::Database(db) => db.constraint(),
+        _ => None,
+    }
+}
