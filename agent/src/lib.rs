@@ -4,4 +4,5 @@
 //! there, `reconcile` runs the steps, `host` is the one seam to the machine: [`linux`] is the real one, [`sim`] the
 //! simulated one. VPSes do not need the control plane, nor the agent process, to run.
 
+pub mod failpoint;
 pub mod host;

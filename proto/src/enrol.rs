@@ -4,10 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::HostId;
 
-/// `POST /agent/v1/enrol`. The only call of the agents' listener that needs no client certificate.
+/// Body of `POST /agent/v1/enrol`, the only call of the agents' listener that needs no client certificate, and of
+/// `POST /agent/v1/renew`, which is made with the current client certificate and an empty `token`.
+///
+/// Both answers can be lost on the way. Therefore the agent keeps its new key on disk *before* it asks and repeats the
+/// call with the same key: a token that was used up by the same public key gives a certificate again, and the
+/// certificate that asked for a renewal stays good until the new one was used for the first time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EnrolRequest {
-    /// The one-time token that an operator made for this host.
+    /// [`crate::EnrolToken::secret`]; empty in a renewal.
     pub token: String,
     /// PKCS#10 request, PEM. Only its public key is used; the server decides every name and date in the certificate.
     pub csr_pem: String,

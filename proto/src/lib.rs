@@ -14,6 +14,7 @@ mod enrol;
 mod ids;
 mod report;
 mod spec;
+mod token;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
 pub use ids::{HostId, ImageId, VpsId};
@@ -24,6 +25,7 @@ pub use report::{
 pub use spec::{
     Access, ArchiveFormat, Desired, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsSpec, Watch,
 };
+pub use token::{BadEnrolToken, EnrolToken};
 
 /// Path prefix of the agents' protocol; the number is the protocol's version.
 pub const AGENT_API: &str = "/agent/v1";
