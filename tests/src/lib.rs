@@ -1,1 +1,7 @@
-//! placeholder
+//! What Berth's tests share: a database per test, a world of a real server and hosts, an HTTP client that validates
+//! every answer against the hcloud API's description, proxies that fail on command.
+
+pub mod db;
+pub mod openapi;
+pub mod proxy;
+pub mod wait;
