@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Formatting, clippy with warnings as errors, supply chain.
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+deploy/setup.sh test
+
+step "shellcheck"
+shellcheck deploy/*.sh .ci/run
+
+step "cargo fmt"
+cargo fmt --all --check
+
+step "clippy"
+cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+
+step "licences, sources, bans"
+cargo deny --log-level error --offline check bans licenses sources
+db=${CARGO_HOME:-$HOME/.cargo}/advisory-dbs
+if compgen -G "$db/advisory-db-*" >/dev/null; then
+    step "advisories (copy in $db)"
+    cargo deny --log-level error --offline check advisories
+else
+    warn "advisories not checked: no copy of the RustSec database in $db"
+fi
