@@ -18,7 +18,9 @@ const PREFIX: &str = "berth1.";
 pub struct EnrolToken {
     /// Base URL of the agents' listener, `https://host:port`, without a path.
     pub url: String,
-    /// Lower-case hex SHA-256 of the DER of the CA certificate that signs the listener's certificate.
+    /// Lower-case hex SHA-256 of the DER of the CA certificate that signs the listener's certificate. The listener
+    /// sends that CA certificate after its own in the handshake, because a new host has nothing but this fingerprint:
+    /// it takes the certificate with this hash from the chain as its only root and verifies as usual from there.
     pub ca_sha256: String,
     /// The one-time secret; goes into [`crate::EnrolRequest::token`].
     pub secret: String,
