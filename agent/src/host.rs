@@ -20,7 +20,11 @@ pub struct Found {
     pub guest: Option<Guest>,
     /// Something else of it is left (cgroup, rule, interface, half a disk) that [`Host::remove_leftovers`] would clear.
     pub leftovers: bool,
-    /// How the last guest ended, for which boot epoch, if the monitor left a record.
+    /// Something of it is there that does not answer (a monitor that hangs, say): neither running nor stopped may be
+    /// assumed. Nothing is done to it, except by a tombstone, until a later look is clear.
+    pub unsure: bool,
+    /// How the last guest ended, for which boot epoch, if the monitor left a record. Only a guest whose PID 1 was
+    /// executed leaves one, and [`Host::start`] clears that of the guest before.
     pub last_exit: Option<(i64, Exit)>,
 }
 
@@ -57,6 +61,8 @@ pub trait Host: Send + Sync + 'static {
     fn inventory(&self) -> impl Future<Output = Vec<VpsId>> + Send;
     /// What is there of one VPS. Connects again to the monitor of a running guest.
     fn find(&self, id: VpsId) -> impl Future<Output = Found> + Send;
+    /// Whether the template of this digest stands ready. Asked before each create and start, so it must be cheap.
+    fn has_template(&self, sha256: &str) -> impl Future<Output = bool> + Send;
     /// Digests of the templates that stand ready.
     fn templates(&self) -> impl Future<Output = Vec<String>> + Send;
     /// Unpacks an archive (verified against `image.sha256` by this method, before anything is unpacked) into the
@@ -65,7 +71,8 @@ pub trait Host: Send + Sync + 'static {
     /// Makes the VPS's disk. On error nothing of it is left.
     fn create_disk(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Starts the guest for `spec.boot_epoch`: cgroups, network, monitor, PID 1. Returns when PID 1 has been executed.
-    /// On error nothing but the disk is left.
+    /// On error nothing but the disk is left. On a disk that never ran, `spec.access` (keys, password) and the other
+    /// first-boot files are written; later changes of the password come by [`Host::set_password`].
     fn start(&self, spec: &VpsSpec) -> impl Future<Output = Result<Guest, Fault>> + Send;
     /// Asks the guest's init to stop; returns at once.
     fn ask_to_stop(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
@@ -73,7 +80,8 @@ pub trait Host: Send + Sync + 'static {
     fn kill(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Clears what a guest leaves behind when it is not running: cgroups, rules, interface, sockets. Keeps the disk.
     fn remove_leftovers(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
-    /// Deletes the disk and all records of the VPS. Only after a tombstone, and only when nothing runs.
+    /// Deletes the disk and all that the host keeps about the VPS. Only after a tombstone, or to undo a create whose
+    /// guest never ran; and only when nothing runs.
     fn delete_disk(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Sets root's password in the running guest.
     fn set_password(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;

@@ -119,7 +119,8 @@ pub struct VpsObserved {
     /// How the guest ended last.
     #[serde(default)]
     pub exit: Option<Exit>,
-    /// Why `generation` could not be reached; none when it was reached or is still being worked on.
+    /// Why `generation` could not be reached (then it is terminal), or what stands in the way of a newer generation
+    /// that the agent still works on (then it is not).
     #[serde(default)]
     pub fault: Option<VpsFault>,
     /// Whether the control plane's last full answer did not name this VPS. It is kept and fenced off.
@@ -171,13 +172,29 @@ pub enum Exit {
 /// Why a desired state could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpsFault {
-    /// Stable code: `disk_pool_full`, `image_digest_mismatch`, `image_unavailable`, `kernel_feature_missing`,
-    /// `start_failed`, `network_failed`, `internal`.
+    /// Stable code: `disk_pool_full`, `disk_missing`, `image_digest_mismatch`, `image_unavailable`,
+    /// `kernel_feature_missing`, `start_failed`, `network_failed`, `record_damaged`, `internal`.
     pub code: String,
     /// What went wrong and what to do about it, for the person who asked.
     pub message: String,
-    /// Whether trying again without a change is pointless. A create that fails for good leaves nothing behind.
+    /// Whether the agent has given this generation up: at once when a retry cannot help, else after several attempts.
+    /// A create that fails for good leaves nothing behind; a VPS that has run before keeps its disk, and is still
+    /// tried again now and then.
     pub terminal: bool,
+}
+
+impl VpsFault {
+    /// A fault that a retry cannot cure.
+    #[must_use]
+    pub fn terminal(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), terminal: true }
+    }
+
+    /// A fault that may be gone at the next attempt.
+    #[must_use]
+    pub fn passing(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), terminal: false }
+    }
 }
 
 /// Use of resources of one running VPS. Counters rise from the start of the guest.
