@@ -4,5 +4,8 @@
 //! there, `reconcile` runs the steps, `host` is the one seam to the machine: [`linux`] is the real one, [`sim`] the
 //! simulated one. VPSes do not need the control plane, nor the agent process, to run.
 
+pub mod doctor;
 pub mod failpoint;
 pub mod host;
+pub mod linux;
+pub mod monitor;

@@ -1,1 +1,5 @@
-fn main() {}
+//! `berth-monitor`: started by the agent, one for each running VPS. See [`berth_agent::monitor`].
+
+fn main() {
+    berth_agent::monitor::main();
+}

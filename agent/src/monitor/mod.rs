@@ -1,0 +1,4 @@
+//! The monitor: parent of one VPS.
+
+/// The monitor's `main`.
+pub fn main() {}
