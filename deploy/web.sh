@@ -7,6 +7,6 @@ digest=$(find assets package.json package-lock.json build.mjs -type f -print0 | 
 [ -d dist ] && [ "$(cat dist/.built-from 2>/dev/null)" = "$digest" ] && exit 0
 
 step "building the dashboard's assets"
-npm ci --silent --no-audit --no-fund --ignore-scripts </dev/null
+[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund --ignore-scripts </dev/null
 npm run --silent build </dev/null
 printf '%s\n' "$digest" >dist/.built-from
