@@ -8,4 +8,5 @@
 pub mod app;
 pub mod config;
 pub mod error;
+pub mod images;
 pub mod wake;
