@@ -9,4 +9,5 @@ pub mod app;
 pub mod config;
 pub mod error;
 pub mod images;
+pub mod tasks;
 pub mod wake;

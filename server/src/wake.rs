@@ -25,6 +25,7 @@ pub enum Changed {
 /// Wakes waiters of this process and tells the other replicas' notifier.
 #[derive(Clone, Debug)]
 pub struct Wake {
+    replica: uuid::Uuid,
     hosts: Arc<Mutex<HashMap<i64, watch::Sender<u64>>>>,
     events: broadcast::Sender<Changed>,
     outbox: broadcast::Sender<Changed>,
@@ -32,11 +33,22 @@ pub struct Wake {
 
 impl Default for Wake {
     fn default() -> Self {
-        Self { hosts: Arc::default(), events: broadcast::channel(1024).0, outbox: broadcast::channel(4096).0 }
+        Self {
+            replica: uuid::Uuid::new_v4(),
+            hosts: Arc::default(),
+            events: broadcast::channel(1024).0,
+            outbox: broadcast::channel(4096).0,
+        }
     }
 }
 
 impl Wake {
+    /// Names this process among the replicas.
+    #[must_use]
+    pub fn replica(&self) -> uuid::Uuid {
+        self.replica
+    }
+
     /// Wakes the waiters of this process and queues the news for the other replicas. Call after the commit.
     pub fn changed(&self, what: Changed) {
         self.local(what);
