@@ -9,3 +9,7 @@ pub mod failpoint;
 pub mod host;
 pub mod linux;
 pub mod monitor;
+pub mod plan;
+pub mod record;
+#[cfg(test)]
+mod testing;

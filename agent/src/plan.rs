@@ -1,0 +1,268 @@
+//! What to do about one VPS: a pure function of what is wanted, what is remembered and what is there.
+//!
+//! [`plan`] returns the steps from here to the desired state as far as they can be known now, each with its reason; an
+//! empty plan means converged (or given up, see [`Record::given_up`]). The reconciler runs the first step, takes its
+//! outcome in and plans again, so a spec that arrives in the middle changes the way at once. Rules:
+//!
+//! * A disk from which a guest has run is deleted only by a tombstone.
+//! * A guest is stopped before another is started; leftovers of one are cleared before the next.
+//! * A guest that halted itself stays off in its boot epoch. One that was started for a smaller epoch is restarted.
+//! * A disk that was there and is gone is not made anew: that would hide the loss of data behind an empty VPS.
+//! * Without a desired state (an orphan) nothing is started, stopped or deleted. Only debris that holds no disk is swept.
+
+use std::fmt;
+
+use berth_proto::{Desired, Power, StopMode, VpsSpec};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Found, Guest};
+use crate::record::{Applied, Disk, Record};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make the disk, fetching the template first if it is not here.
+    CreateDisk,
+    /// Start the guest.
+    Start,
+    /// Ask the guest's init to stop, and note when patience ends.
+    AskToStop {
+        /// Seconds of patience.
+        timeout_s: u32,
+    },
+    /// Wait for the guest to stop, but not longer than this.
+    Wait {
+        /// When the guest will be killed.
+        until: DateTime<Utc>,
+    },
+    /// Kill the guest.
+    Kill,
+    /// Clear what a guest left outside its disk.
+    RemoveLeftovers,
+    /// Delete the disk.
+    DeleteDisk,
+    /// Set root's password in the running guest.
+    SetPassword,
+    /// Apply limits and network settings to the running guest.
+    Apply,
+}
+
+/// Kinds of effect, for counting failures: a password that cannot be set must not keep a crashed guest from starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// [`Step::CreateDisk`]
+    CreateDisk,
+    /// [`Step::Start`]
+    Start,
+    /// [`Step::AskToStop`], [`Step::Wait`] and [`Step::Kill`]
+    Stop,
+    /// [`Step::RemoveLeftovers`]
+    Clear,
+    /// [`Step::DeleteDisk`]
+    Delete,
+    /// [`Step::SetPassword`]
+    Password,
+    /// [`Step::Apply`]
+    Apply,
+}
+
+impl Step {
+    /// What kind of effect this is.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::CreateDisk => Effect::CreateDisk,
+            Self::Start => Effect::Start,
+            Self::AskToStop { .. } | Self::Wait { .. } | Self::Kill => Effect::Stop,
+            Self::RemoveLeftovers => Effect::Clear,
+            Self::DeleteDisk => Effect::Delete,
+            Self::SetPassword => Effect::Password,
+            Self::Apply => Effect::Apply,
+        }
+    }
+}
+
+/// Why a step is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The VPS is wanted and has no disk yet.
+    New,
+    /// It should run and does not.
+    ShouldRun,
+    /// It runs and should not.
+    ShouldStop,
+    /// It runs for an older boot epoch.
+    NewBootEpoch,
+    /// It was asked to stop and has not.
+    Deadline,
+    /// It could not be asked to stop.
+    DoesNotListen,
+    /// A guest that is gone left something.
+    LeftBehind,
+    /// The create is given up.
+    FailedCreate,
+    /// There is a tombstone.
+    Tombstone,
+    /// The password epoch rose.
+    NewPassword,
+    /// Limits or network changed.
+    Changed,
+    /// Debris of something that nobody wants and that has no disk.
+    Debris,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "wanted and not there yet",
+            Self::ShouldRun => "should run and does not",
+            Self::ShouldStop => "runs and should not",
+            Self::NewBootEpoch => "runs for an older boot epoch",
+            Self::Deadline => "did not stop in time",
+            Self::DoesNotListen => "cannot be asked to stop",
+            Self::LeftBehind => "a guest that is gone left something",
+            Self::FailedCreate => "the create is given up",
+            Self::Tombstone => "is to be deleted",
+            Self::NewPassword => "the password was reset",
+            Self::Changed => "limits or network changed",
+            Self::Debris => "debris without a disk and without an owner",
+        })
+    }
+}
+
+/// A step and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What to do.
+    pub step: Step,
+    /// Why.
+    pub why: Reason,
+}
+
+/// The steps to the desired state. `desired` is none for an orphan and for what was only found.
+#[must_use]
+pub fn plan(desired: Option<&Desired>, record: &Record, found: &Found, now: DateTime<Utc>) -> Vec<Planned> {
+    let mut steps = Vec::new();
+    let mut add = |step, why| steps.push(Planned { step, why });
+    match desired {
+        None => orphan(record, found, &mut add),
+        Some(Desired::Deleted { .. }) => deleted(record, found, &mut add),
+        Some(Desired::Present(_)) if found.unsure => {}
+        Some(Desired::Present(spec)) => match &found.guest {
+            Some(guest) => running(spec, record, guest, now, &mut add),
+            None => stopped(spec, record, found, &mut add),
+        },
+    }
+    steps
+}
+
+/// Whether the disk of a VPS that had one is gone. It is reported and nothing is done.
+#[must_use]
+pub fn disk_is_lost(record: &Record, found: &Found) -> bool {
+    !found.unsure && !found.disk && found.guest.is_none() && matches!(record.disk, Disk::New | Disk::Used)
+}
+
+fn orphan(record: &Record, found: &Found, add: &mut impl FnMut(Step, Reason)) {
+    let nothing_to_keep = !found.disk && !found.unsure && found.guest.is_none() && record.disk != Disk::Used;
+    if nothing_to_keep && found.leftovers {
+        add(Step::RemoveLeftovers, Reason::Debris);
+    }
+}
+
+fn deleted(record: &Record, found: &Found, add: &mut impl FnMut(Step, Reason)) {
+    let alive = found.guest.is_some() || found.unsure;
+    if alive {
+        add(Step::Kill, Reason::Tombstone);
+    }
+    if alive || found.leftovers {
+        add(Step::RemoveLeftovers, Reason::Tombstone);
+    }
+    if found.disk || found.last_exit.is_some() || record.disk != Disk::None {
+        add(Step::DeleteDisk, Reason::Tombstone);
+    }
+}
+
+fn running(
+    spec: &VpsSpec,
+    record: &Record,
+    guest: &Guest,
+    now: DateTime<Utc>,
+    add: &mut impl FnMut(Step, Reason),
+) {
+    let restart = guest.boot_epoch < spec.boot_epoch;
+    if spec.power == Power::Running && !restart {
+        if record.applied.as_ref() != Some(&Applied::of(spec)) && !given_up(record, Effect::Apply, spec) {
+            add(Step::Apply, Reason::Changed);
+        }
+        set_password(spec, record, add);
+        return;
+    }
+    let why = if spec.power == Power::Running { Reason::NewBootEpoch } else { Reason::ShouldStop };
+    let asked = record.stop.filter(|s| s.epoch == guest.boot_epoch && s.generation == spec.generation);
+    let kill_because = match (spec.stop_mode, asked) {
+        (StopMode::Hard, _) => why,
+        (StopMode::Graceful { .. }, _) if given_up(record, Effect::Stop, spec) => Reason::DoesNotListen,
+        (StopMode::Graceful { timeout_s }, None) => return add(Step::AskToStop { timeout_s }, why),
+        (StopMode::Graceful { timeout_s }, Some(asked)) => {
+            // Whatever the clock did meanwhile, it never takes longer than one whole timeout from now.
+            let until = asked.deadline.min(now + TimeDelta::seconds(i64::from(timeout_s)));
+            if now < until {
+                return add(Step::Wait { until }, why);
+            }
+            Reason::Deadline
+        }
+    };
+    add(Step::Kill, kill_because);
+    add(Step::RemoveLeftovers, Reason::LeftBehind);
+    if spec.power == Power::Running {
+        start(spec, record, Reason::NewBootEpoch, add);
+    }
+}
+
+fn stopped(spec: &VpsSpec, record: &Record, found: &Found, add: &mut impl FnMut(Step, Reason)) {
+    if disk_is_lost(record, found) {
+        return;
+    }
+    let stillborn = record.stillborn(spec.generation);
+    if found.leftovers {
+        add(Step::RemoveLeftovers, if stillborn { Reason::FailedCreate } else { Reason::LeftBehind });
+    }
+    if stillborn {
+        if found.disk {
+            add(Step::DeleteDisk, Reason::FailedCreate);
+        }
+        return;
+    }
+    if !found.disk {
+        add(Step::CreateDisk, Reason::New);
+    }
+    if spec.power == Power::Running && record.halted_epoch != Some(spec.boot_epoch) {
+        start(spec, record, Reason::ShouldRun, add);
+    }
+}
+
+fn start(spec: &VpsSpec, record: &Record, why: Reason, add: &mut impl FnMut(Step, Reason)) {
+    // A start that failed too often is still tried, slowly; one that cannot succeed is not.
+    if record.trouble(Effect::Start, spec.generation).is_some_and(|t| t.fault.terminal) {
+        return;
+    }
+    add(Step::Start, why);
+    if record.disk == Disk::Used {
+        set_password(spec, record, add); // a disk that never ran gets its password by the first boot
+    }
+}
+
+fn set_password(spec: &VpsSpec, record: &Record, add: &mut impl FnMut(Step, Reason)) {
+    if record.password_epoch < spec.access.password_epoch && !given_up(record, Effect::Password, spec) {
+        add(Step::SetPassword, Reason::NewPassword);
+    }
+}
+
+fn given_up(record: &Record, effect: Effect, spec: &VpsSpec) -> bool {
+    record.given_up(effect, spec.generation)
+}
+
+#[cfg(test)]
+mod tests;
