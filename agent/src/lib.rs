@@ -11,5 +11,6 @@ pub mod linux;
 pub mod monitor;
 pub mod plan;
 pub mod record;
+pub mod store;
 #[cfg(test)]
 mod testing;
