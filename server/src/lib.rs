@@ -9,5 +9,6 @@ pub mod app;
 pub mod config;
 pub mod error;
 pub mod images;
+pub mod postgres;
 pub mod tasks;
 pub mod wake;
