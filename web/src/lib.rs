@@ -1,1 +1,48 @@
-//! placeholder
+//! Berth's dashboard: pages as pure functions of view structs, and the embedded assets.
+//!
+//! Nothing here knows of HTTP, sessions or the database. `server/src/pages` gathers what a page shows into a view struct
+//! and renders it; the same fragments (`templates/parts/`) are rendered again for the event stream, so that what moves
+//! on a page and what a reload shows are one template. Everything a tenant can type is escaped by askama; the only
+//! values that reach a page unescaped are [`Icon`]s, whose names are literals, and numbers.
+//!
+//! Rules of the pages: no inline script and no inline style (the CSP forbids both), no request to another origin, every
+//! form works without script, a state is a shape, a colour and a word.
+
+#![forbid(unsafe_code)]
+
+mod access;
+pub mod assets;
+mod create;
+mod fleet;
+mod format;
+mod gate;
+mod graph;
+mod icon;
+mod labels;
+mod message;
+mod server;
+mod servers;
+mod shell;
+mod snippet;
+mod status;
+
+pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use create::{
+    CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
+};
+pub use fleet::{
+    EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,
+};
+pub use format::{Bytes, Cores, Field, Load, Money, When};
+pub use gate::SignInPage;
+pub use graph::{Graph, Range, Series, Unit};
+pub use icon::{Icon, icon};
+pub use labels::{format_labels, parse_labels};
+pub use message::MessagePage;
+pub use server::{ActionRow, Powers, ServerLive, ServerPage, ServerView};
+pub use servers::{ServerList, ServerRow, ServersPage};
+pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
+pub use snippet::{ServerRequest, cli, curl, quote};
+pub use status::Status;
+
+pub use askama::Template;

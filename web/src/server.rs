@@ -1,0 +1,203 @@
+//! The page of one server.
+
+use askama::Template;
+
+use crate::format::{Bytes, Cores, Field, When};
+use crate::graph::{Graph, Range};
+use crate::icon::{Icon, icon};
+use crate::shell::{ProjectLink, Shell};
+use crate::status::Status;
+
+/// Which power commands make sense now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// Power on.
+    pub on: bool,
+    /// Shut down, reboot, and the hard ways.
+    pub off: bool,
+}
+
+/// What was asked and how it went.
+#[derive(Clone, Debug)]
+pub struct ActionRow {
+    /// Its id.
+    pub id: i64,
+    /// `running`, `success` or `error`.
+    pub status: String,
+    /// The hcloud command: `create_server`.
+    pub command: String,
+    /// 0 to 100.
+    pub progress: i32,
+    /// When it was asked for.
+    pub started: When,
+    /// Code and text of what went wrong.
+    pub error: Option<(String, String)>,
+}
+
+impl ActionRow {
+    /// The command in words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let words = match self.command.as_str() {
+            "create_server" => "Create server",
+            "delete_server" => "Delete server",
+            "start_server" => "Power on",
+            "stop_server" => "Power off",
+            "shutdown_server" => "Shut down",
+            "reboot_server" => "Reboot",
+            "reset_server" => "Hard reset",
+            "reset_password" | "reset_server_password" => "Reset root password",
+            other => return other.replace('_', " "),
+        };
+        words.to_owned()
+    }
+
+    fn tone(&self) -> &'static str {
+        match self.status.as_str() {
+            "success" => "ok",
+            "error" => "bad",
+            _ => "busy",
+        }
+    }
+
+    fn icon(&self) -> Icon {
+        match self.status.as_str() {
+            "success" => icon("check"),
+            "error" => icon("circle-alert"),
+            _ => icon("loader-circle"),
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self.status.as_str() {
+            "success" => "done",
+            "error" => "failed",
+            _ => "in progress",
+        }
+    }
+}
+
+/// A server, whole.
+#[derive(Clone, Debug)]
+pub struct ServerView {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub status: Status,
+    /// Why its desired state could not be reached, if so.
+    pub fault: Option<String>,
+    /// Its address.
+    pub ipv4: Option<String>,
+    /// Name of its plan.
+    pub plan: String,
+    /// CPU.
+    pub cores: Cores,
+    /// Memory.
+    pub memory: Bytes,
+    /// Swap.
+    pub swap: Bytes,
+    /// Disk.
+    pub disk: Bytes,
+    /// Name of its image.
+    pub image: String,
+    /// Name of its location.
+    pub location: String,
+    /// Its host, for operators only.
+    pub host: Option<String>,
+    /// Labels, `key=value`.
+    pub labels: Vec<String>,
+    /// Whether it is protected against deletion.
+    pub protected: bool,
+    /// When it was made.
+    pub created: When,
+    /// Since when it runs.
+    pub started: Option<When>,
+    /// Which power commands make sense.
+    pub powers: Powers,
+}
+
+impl ServerView {
+    /// What one types to get in.
+    #[must_use]
+    pub fn ssh(&self) -> Option<String> {
+        self.ipv4.as_ref().map(|ip| format!("ssh root@{ip}"))
+    }
+}
+
+/// What the event stream renews.
+#[derive(Clone, Debug)]
+pub struct ServerLive {
+    /// The project.
+    pub project: ProjectLink,
+    /// The server.
+    pub server: ServerView,
+    /// Its newest actions, newest first.
+    pub activity: Vec<ActionRow>,
+    /// Its graphs.
+    pub graphs: Vec<Graph>,
+    /// The span of the graphs.
+    pub range: Range,
+}
+
+macro_rules! part {
+    ($name:ident, $path:literal) => {
+        #[derive(Template)]
+        #[template(path = $path)]
+        struct $name<'a> {
+            live: &'a ServerLive,
+        }
+    };
+}
+part!(Head, "parts/server_head.html");
+part!(Doing, "parts/server_doing.html");
+part!(Facts, "parts/server_facts.html");
+part!(Graphs, "parts/server_graphs.html");
+part!(Activity, "parts/server_activity.html");
+
+impl ServerLive {
+    /// The moving parts by the id of their element.
+    ///
+    /// # Errors
+    /// Only if a template is broken.
+    pub fn parts(&self) -> askama::Result<Vec<(&'static str, String)>> {
+        Ok(vec![
+            ("server-head", Head { live: self }.render()?),
+            ("server-doing", Doing { live: self }.render()?),
+            ("server-facts", Facts { live: self }.render()?),
+            ("server-graphs", Graphs { live: self }.render()?),
+            ("server-activity", Activity { live: self }.render()?),
+        ])
+    }
+
+    /// The action that is under way.
+    fn doing(&self) -> Option<&ActionRow> {
+        self.activity.iter().find(|action| action.status == "running")
+    }
+
+    fn path(&self, rest: &str) -> String {
+        let id = self.server.id;
+        self.project.path(&if rest.is_empty() {
+            format!("servers/{id}")
+        } else {
+            format!("servers/{id}/{rest}")
+        })
+    }
+}
+
+/// The page.
+#[derive(Clone, Debug, Template)]
+#[template(path = "server.html")]
+pub struct ServerPage {
+    /// What stands around it.
+    pub shell: Shell,
+    /// Everything that moves.
+    pub live: ServerLive,
+    /// The root password, shown this once.
+    pub password: Option<String>,
+    /// The name typed to delete it.
+    pub delete: Field,
+    /// A request that was refused.
+    pub refused: Option<String>,
+}

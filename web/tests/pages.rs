@@ -1,0 +1,168 @@
+//! Every page renders, with everything and with nothing; nothing a tenant typed is markup; the CSP can be strict.
+
+mod sample;
+
+use berth_web::*;
+
+const HOSTILE: &str = "\"><script>alert('x')</script>&<img src=x onerror=\"a()\">";
+
+#[test]
+fn every_page_renders_full_and_empty() {
+    for (name, html) in sample::full().into_iter().chain(sample::empty()) {
+        assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"), "{name}");
+    }
+}
+
+#[test]
+fn no_page_needs_inline_script_or_style() {
+    for (name, html) in sample::full().into_iter().chain(sample::empty()) {
+        assert!(!html.contains(" style="), "{name} has an inline style");
+        assert!(!html.contains("<style"), "{name} has a style element");
+        assert!(!html.contains(" onclick=") && !html.contains("javascript:"), "{name} has inline script");
+        for script in html.split("<script").skip(1) {
+            assert!(script.starts_with(" src=\"/assets/"), "{name} has an inline script");
+        }
+        assert!(
+            !html.contains("src=\"http") && !html.contains("href=\"http"),
+            "{name} leads to another origin"
+        );
+    }
+}
+
+#[test]
+fn every_id_is_there_once_and_labels_point_to_fields() {
+    for (name, html) in sample::full().into_iter().chain(sample::empty()) {
+        let mut ids: Vec<_> =
+            html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{name} uses an id twice");
+        for target in html.split(" for=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(ids.binary_search(&target).is_ok(), "{name}: label for {target}");
+        }
+    }
+}
+
+#[test]
+fn what_a_tenant_typed_is_never_markup() {
+    let bad = || HOSTILE.to_owned();
+    let field = || Field { value: bad(), error: Some(bad()) };
+    let project = ProjectLink { id: 1, name: bad() };
+    let mut shell = sample::shell(Section::Servers, true);
+    shell.user.email = bad();
+    shell.project = Some(project.clone());
+    shell.projects = vec![project.clone(), ProjectLink { id: 2, name: bad() }];
+    shell.here = bad();
+
+    let mut list = sample::list();
+    list.rows.truncate(1);
+    let row = &mut list.rows[0];
+    (row.name, row.image, row.plan, row.specs, row.location) = (bad(), bad(), bad(), bad(), bad());
+    (row.fault, row.ipv4, row.labels) = (Some(bad()), Some(bad()), vec![bad()]);
+
+    let mut server = sample::server();
+    server.live.server.name = bad();
+    server.live.server.labels = vec![bad()];
+    server.live.server.fault = Some(bad());
+    server.live.activity[0].error = Some((bad(), bad()));
+    server.live.activity[0].command = bad();
+    server.password = Some(bad());
+    server.delete = field();
+    server.refused = Some(bad());
+    for (id, part) in server.live.parts().expect("renders") {
+        assert!(!part.contains("<script") && !part.contains("<img src=x"), "{id}");
+    }
+
+    let mut create = sample::create();
+    create.form = ServerForm {
+        name: field(),
+        image: field(),
+        plan: field(),
+        location: field(),
+        new_key_name: field(),
+        new_key: field(),
+        labels: field(),
+        user_data: Field { value: format!("</textarea>{HOSTILE}"), error: None },
+        error: Some(bad()),
+    };
+    create.keys[0].name = bad();
+    create.summary.cli = bad();
+    create.summary.curl = bad();
+    create.summary.keys = vec![bad()];
+
+    let mut keys = sample::keys();
+    keys.rows[0].name = bad();
+    keys.rows[0].kind = bad();
+    keys.form = KeyForm { name: field(), public_key: field() };
+
+    let mut tokens = sample::tokens();
+    tokens.rows[0].name = bad();
+    tokens.form.name = field();
+    tokens.endpoint = bad();
+
+    let mut hosts = sample::hosts();
+    hosts.live.hosts[0].name = bad();
+    hosts.form.name = field();
+    hosts.secret = Some(EnrolSecret { host: bad(), command: bad() });
+    let mut host = sample::host_page();
+    host.host.facts = vec![("Kernel", bad())];
+    host.host.lacks = vec![Lack { feature: bad(), consequence: bad(), fatal: true }];
+
+    let sign_in = SignInPage { theme: Theme::Dark, email: field(), error: Some(bad()), next: bad() };
+    let pages = [
+        ServersPage { shell: shell.clone(), list }.render(),
+        ServerPage { shell: shell.clone(), ..server }.render(),
+        CreatePage { shell, project, ..create }.render(),
+        keys.render(),
+        tokens.render(),
+        hosts.render(),
+        host.render(),
+        sign_in.render(),
+    ];
+    for page in pages {
+        let html = page.expect("renders");
+        assert!(
+            html.contains("&#60;script&#62;") || html.contains("&lt;script"),
+            "the hostile text is shown"
+        );
+        assert_eq!(html.matches("<script").count(), 1, "only the script of ours: {html}");
+        assert!(!html.contains("<img src=x"));
+    }
+}
+
+#[test]
+fn a_secret_is_shown_only_when_there_is_one() {
+    let mut page = sample::server();
+    assert!(!page.render().expect("renders").contains("shown this once"));
+    page.password = Some("correct-horse".into());
+    assert!(page.render().expect("renders").contains("correct-horse"));
+}
+
+#[test]
+fn fleet_links_are_for_operators_only() {
+    let links = |operator| {
+        let page = ServersPage { shell: sample::shell(Section::Servers, operator), list: sample::list() };
+        page.render().expect("renders").contains("/fleet/")
+    };
+    assert!(links(true) && !links(false));
+}
+
+#[test]
+fn the_switcher_is_there_only_for_more_than_one_project() {
+    let mut shell = sample::shell(Section::Servers, false);
+    let page = |shell| ServersPage { shell, list: sample::list() }.render().expect("renders");
+    assert!(!page(shell.clone()).contains("/projects/2/servers"));
+    shell.projects.push(ProjectLink { id: 2, name: "second".into() });
+    assert!(page(shell).contains("/projects/2/servers"));
+}
+
+#[test]
+fn the_moving_parts_are_those_of_the_page() {
+    let page = sample::server();
+    let html = page.render().expect("renders");
+    for (id, part) in page.live.parts().expect("renders") {
+        assert!(html.contains(part.trim()), "{id} is the same on the page and in the stream");
+        assert!(part.contains(&format!("id=\"{id}\"")), "{id} names itself");
+    }
+}

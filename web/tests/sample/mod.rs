@@ -1,0 +1,445 @@
+//! View structs with believable data, for the render tests and the gallery.
+
+use berth_web::*;
+use chrono::{DateTime, Duration, Utc};
+
+const GIB: i64 = 1 << 30;
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_489_200, 0).expect("a time")
+}
+
+pub(crate) fn ago(minutes: i64) -> When {
+    When::new(now() - Duration::minutes(minutes), now())
+}
+
+pub(crate) fn project() -> ProjectLink {
+    ProjectLink { id: 1, name: "harbour".into() }
+}
+
+pub(crate) fn shell(section: Section, operator: bool) -> Shell {
+    Shell {
+        user: User { email: "operator@berth.example".into(), operator },
+        project: Some(project()),
+        projects: vec![project()],
+        section,
+        theme: Theme::Auto,
+        notice: None,
+        here: "/projects/1/servers".into(),
+    }
+}
+
+fn memory(used: f64, all: i64) -> Option<Load> {
+    let bytes = used * all as f64;
+    Some(Load::of("Memory", used, 1.0, Bytes(bytes as i64).to_string()))
+}
+
+fn cpu(part: f64) -> Option<Load> {
+    Some(Load::of("CPU", part, 1.0, Unit::Percent.tell(part * 100.0)))
+}
+
+fn row(id: i64, name: &str, status: Status, part: f64) -> ServerRow {
+    let on = matches!(status, Status::Running);
+    ServerRow {
+        id,
+        name: name.into(),
+        status,
+        fault: None,
+        plan: "b2".into(),
+        specs: "2 cores · 4 GB · 40 GB".into(),
+        image: "Debian 13".into(),
+        location: "local".into(),
+        ipv4: Some(format!("10.80.0.{id}")),
+        cpu: on.then(|| cpu(part)).flatten(),
+        memory: on.then(|| memory(0.2 + part / 2.0, 4 * GIB)).flatten(),
+        labels: vec![],
+        created: ago(id * id * 37),
+    }
+}
+
+pub(crate) fn list() -> ServerList {
+    let mut rows = vec![
+        row(2, "web-1", Status::Running, 0.34),
+        row(3, "web-2", Status::Running, 0.41),
+        row(5, "db-primary", Status::Running, 0.92),
+        row(7, "worker-a", Status::Running, 0.08),
+        row(8, "worker-b", Status::Off, 0.0),
+        row(11, "build", Status::Creating, 0.0),
+        row(12, "old-mail", Status::Deleting, 0.0),
+        row(13, "edge", Status::Unknown, 0.0),
+    ];
+    rows[0].labels = vec!["env=prod".into(), "team=web".into()];
+    rows[2].labels = vec!["env=prod".into()];
+    rows[5].ipv4 = None;
+    rows[7].fault = Some("The disk pool of the host is full: free space there or add a host.".into());
+    ServerList { project: project(), rows }
+}
+
+/// A wave with a gap, so that graphs look like graphs.
+fn wave(count: i64, base: f64, height: f64, phase: f64, since: i64) -> Vec<Option<f64>> {
+    (0..count)
+        .map(|i| {
+            let t = i as f64 / 9.0 + phase;
+            let noise = ((i * 7919 + 13) % 17) as f64 / 17.0 - 0.5;
+            let value = base + height * (0.5 + 0.5 * t.sin() * (t / 3.1).cos()) + noise * height * 0.2;
+            (i >= since && !(70..74).contains(&i)).then(|| value.max(0.0))
+        })
+        .collect()
+}
+
+pub(crate) fn graphs(range: Range, since: i64) -> Vec<Graph> {
+    let count = range.seconds() / range.step() + 1;
+    let start = now().timestamp() - range.seconds();
+    let one = |label, base, height, phase| Series { label, values: wave(count, base, height, phase, since) };
+    let graph = |id, title, unit, limit, series| Graph { id, title, unit, range, start, limit, series };
+    vec![
+        graph("cpu", "CPU", Unit::Percent, None, vec![one("CPU", 8.0, 60.0, 0.0)]),
+        graph("memory", "Memory", Unit::Bytes, Some(4.0 * GIB as f64), vec![one("memory", 1.1e9, 7e8, 1.0)]),
+        graph(
+            "network",
+            "Network",
+            Unit::BitsPerSecond,
+            None,
+            vec![one("in", 2e6, 9e6, 2.0), one("out", 1e6, 4e6, 0.5)],
+        ),
+        graph(
+            "disk",
+            "Disk",
+            Unit::BytesPerSecond,
+            None,
+            vec![one("read", 1e5, 8e5, 3.0), one("write", 4e5, 2e6, 1.5)],
+        ),
+    ]
+}
+
+pub(crate) fn action(id: i64, command: &str, status: &str, progress: i32, minutes: i64) -> ActionRow {
+    ActionRow {
+        id,
+        status: status.into(),
+        command: command.into(),
+        progress,
+        started: ago(minutes),
+        error: None,
+    }
+}
+
+pub(crate) fn live() -> ServerLive {
+    let mut activity = vec![
+        action(31, "reboot_server", "running", 40, 0),
+        action(28, "reset_password", "success", 100, 50),
+        action(22, "start_server", "error", 100, 190),
+        action(9, "create_server", "success", 100, 5_000),
+    ];
+    activity[2].error =
+        Some(("start_failed".into(), "The guest's init ended at once; look at the console for why.".into()));
+    ServerLive {
+        project: project(),
+        server: ServerView {
+            id: 5,
+            name: "db-primary".into(),
+            status: Status::Running,
+            fault: None,
+            ipv4: Some("10.80.0.5".into()),
+            plan: "b2".into(),
+            cores: Cores(2000),
+            memory: Bytes(4 * GIB),
+            swap: Bytes(GIB),
+            disk: Bytes(40 * GIB),
+            image: "Debian 13".into(),
+            location: "local".into(),
+            host: None,
+            labels: vec!["env=prod".into(), "role=db".into()],
+            protected: false,
+            created: ago(5_000),
+            started: Some(ago(190)),
+            powers: Powers { on: false, off: true },
+        },
+        activity,
+        graphs: graphs(Range::Hour, 20),
+        range: Range::Hour,
+    }
+}
+
+pub(crate) fn server() -> ServerPage {
+    ServerPage {
+        shell: shell(Section::Servers, true),
+        live: live(),
+        password: None,
+        delete: Field::default(),
+        refused: None,
+    }
+}
+
+fn euro(amount: &str) -> Money {
+    Money { amount: amount.into(), currency: "EUR".into() }
+}
+
+fn plan(name: &str, specs: [&str; 3], monthly: &str, hourly: &str) -> PlanChoice {
+    PlanChoice {
+        name: name.into(),
+        description: name.into(),
+        specs: specs.map(str::to_owned).to_vec(),
+        monthly: euro(monthly),
+        hourly: euro(hourly),
+        unavailable: None,
+    }
+}
+
+pub(crate) fn create() -> CreatePage {
+    let mut plans = vec![
+        plan("b1", ["1 core", "2 GB memory", "20 GB disk"], "3.50", "0.0056"),
+        plan("b2", ["2 cores", "4 GB memory", "40 GB disk"], "6.90", "0.0111"),
+        plan("b4", ["4 cores", "8 GB memory", "80 GB disk"], "12.90", "0.0208"),
+        plan("b8", ["8 cores", "16 GB memory", "160 GB disk"], "24.90", "0.0400"),
+    ];
+    plans[3].unavailable = Some("No host has room for it now".into());
+    let request = ServerRequest {
+        name: "calm-otter".into(),
+        plan: "b2".into(),
+        image: "debian-13".into(),
+        keys: vec!["laptop".into()],
+        ..ServerRequest::default()
+    };
+    CreatePage {
+        shell: shell(Section::Servers, true),
+        project: project(),
+        images: [("debian-13", "Debian 13"), ("debian-12", "Debian 12")]
+            .map(|(name, description)| ImageChoice { name: name.into(), description: description.into() })
+            .to_vec(),
+        plans: plans.clone(),
+        locations: vec![],
+        keys: vec![
+            KeyChoice {
+                id: 1,
+                name: "laptop".into(),
+                fingerprint: "1e:c4:8a:51:3b:09:77:f0:aa:10:5d:2e:63:9c:40:bf".into(),
+                chosen: true,
+            },
+            KeyChoice {
+                id: 2,
+                name: "ci".into(),
+                fingerprint: "90:12:5f:33:aa:b4:0c:de:71:62:08:e9:4d:17:f6:2b".into(),
+                chosen: false,
+            },
+        ],
+        form: ServerForm {
+            name: Field::new("calm-otter"),
+            image: Field::new("debian-13"),
+            plan: Field::new("b2"),
+            ..ServerForm::default()
+        },
+        summary: Summary {
+            plan: Some(plans[1].clone()),
+            image: Some("Debian 13".into()),
+            location: None,
+            keys: vec!["laptop".into()],
+            cli: cli(&request),
+            curl: curl(&request, "https://berth.example/v1"),
+        },
+    }
+}
+
+pub(crate) fn keys() -> KeysPage {
+    let key = |id, name: &str, kind: &str| KeyRow {
+        id,
+        name: name.into(),
+        kind: kind.into(),
+        fingerprint: "1e:c4:8a:51:3b:09:77:f0:aa:10:5d:2e:63:9c:40:bf".into(),
+        created: ago(id * 900),
+    };
+    KeysPage {
+        shell: shell(Section::Keys, true),
+        project: project(),
+        rows: vec![key(1, "laptop", "ssh-ed25519"), key(2, "ci", "ecdsa-sha2-nistp256")],
+        form: KeyForm {
+            public_key: Field {
+                value: "ssh-rsa AAA".into(),
+                error: Some("This is not an OpenSSH public key.".into()),
+            },
+            ..KeyForm::default()
+        },
+    }
+}
+
+pub(crate) fn tokens() -> TokensPage {
+    let token = |id, name: &str, writable, used| TokenRow {
+        id,
+        name: name.into(),
+        writable,
+        created: ago(id * 700),
+        used,
+    };
+    TokensPage {
+        shell: shell(Section::Tokens, false),
+        project: project(),
+        rows: vec![token(1, "terraform", true, Some(ago(3))), token(2, "monitoring", false, None)],
+        form: TokenForm::default(),
+        secret: Some("s3cr3t".repeat(10) + "abcd"),
+        endpoint: "https://berth.example/v1".into(),
+    }
+}
+
+fn host(id: i64, name: &str, online: bool, cordoned: bool, busy: f64) -> HostView {
+    let told =
+        |label, part: f64, all: &str| Load::of(label, part, 1.0, format!("{:.0} % of {all}", part * 100.0));
+    HostView {
+        id,
+        name: name.into(),
+        location: "local".into(),
+        online,
+        enrolled: true,
+        cordoned,
+        seen: Some(ago(if online { 0 } else { 42 })),
+        servers: id * 4,
+        load: vec![
+            told("CPU", busy, "16 cores"),
+            told("Memory", busy + 0.1, "64 GB"),
+            told("Disk", 0.3, "900 GB"),
+        ],
+        sold: vec![
+            told("CPU", busy * 2.0, "64 cores"),
+            told("Memory", busy + 0.2, "60 GB"),
+            told("Disk", 0.6, "850 GB"),
+        ],
+        facts: vec![
+            ("Kernel", "6.12.48".into()),
+            ("System", "Debian GNU/Linux 13 (trixie)".into()),
+            ("Cgroups", "unified".into()),
+            ("Agent", "0.1.0".into()),
+        ],
+        lacks: vec![Lack {
+            feature: "reflink".into(),
+            consequence: "A snapshot copies the whole disk instead of sharing it.".into(),
+            fatal: false,
+        }],
+    }
+}
+
+pub(crate) fn hosts() -> HostsPage {
+    let mut waiting = host(4, "quay-4", false, false, 0.0);
+    waiting = HostView {
+        enrolled: false,
+        seen: None,
+        servers: 0,
+        load: vec![],
+        sold: vec![],
+        lacks: vec![],
+        ..waiting
+    };
+    HostsPage {
+        shell: shell(Section::Hosts, true),
+        live: HostsLive {
+            hosts: vec![
+                host(1, "quay-1", true, false, 0.31),
+                host(2, "quay-2", true, true, 0.78),
+                host(3, "quay-3", false, false, 0.2),
+                waiting,
+            ],
+        },
+        form: HostForm::default(),
+        datacenters: vec!["local-1".into()],
+        secret: None,
+    }
+}
+
+pub(crate) fn fleet_rows() -> Vec<FleetServerRow> {
+    let full = |r: ServerRow| FleetServerRow {
+        id: r.id,
+        name: r.name,
+        project_id: 1,
+        linked: r.id % 2 == 0,
+        project: "harbour".into(),
+        status: r.status,
+        fault: r.fault,
+        host: "quay-1".into(),
+        plan: r.plan,
+        ipv4: r.ipv4,
+        cpu: r.cpu,
+        memory: r.memory,
+        created: r.created,
+    };
+    list().rows.into_iter().map(full).collect()
+}
+
+pub(crate) fn host_page() -> HostPage {
+    HostPage {
+        shell: shell(Section::Hosts, true),
+        host: host(1, "quay-1", true, false, 0.31),
+        rows: fleet_rows(),
+    }
+}
+
+pub(crate) fn fleet_servers() -> FleetServersPage {
+    FleetServersPage { shell: shell(Section::FleetServers, true), rows: fleet_rows(), more: 12 }
+}
+
+pub(crate) fn sign_in() -> SignInPage {
+    SignInPage { theme: Theme::Auto, email: Field::default(), error: None, next: "/".into() }
+}
+
+pub(crate) fn message() -> MessagePage {
+    MessagePage {
+        theme: Theme::Auto,
+        status: 404,
+        title: "There is nothing here".into(),
+        text: "The address is wrong, or what was here is gone.".into(),
+        correlation_id: "0d5f0c3e".into(),
+    }
+}
+
+/// Every page with data, by name.
+pub(crate) fn full() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    vec![
+        ("sign-in", page(sign_in().render())),
+        ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
+        ("create", page(create().render())),
+        ("server", page(server().render())),
+        ("keys", page(keys().render())),
+        ("tokens", page(tokens().render())),
+        ("hosts", page(hosts().render())),
+        ("host", page(host_page().render())),
+        ("fleet-servers", page(fleet_servers().render())),
+        ("message", page(message().render())),
+    ]
+}
+
+/// Every page of somebody who has nothing yet.
+pub(crate) fn empty() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    let nobody = |section| Shell { project: None, projects: vec![], ..shell(section, true) };
+    let list = ServerList { rows: vec![], ..list() };
+    let create =
+        CreatePage { images: vec![], plans: vec![], keys: vec![], form: ServerForm::default(), ..create() };
+    let mut server = server();
+    server.live = ServerLive {
+        activity: vec![],
+        graphs: graphs(Range::Day, i64::MAX),
+        range: Range::Day,
+        ..server.live
+    };
+    server.live.server = ServerView { ipv4: None, labels: vec![], started: None, ..server.live.server };
+    let lonely = HostView {
+        load: vec![],
+        sold: vec![],
+        lacks: vec![],
+        facts: vec![],
+        ..host(9, "quay-9", true, false, 0.0)
+    };
+    vec![
+        ("empty-servers", page(ServersPage { shell: shell(Section::Servers, false), list }.render())),
+        ("empty-create", page(create.render())),
+        ("empty-server", page(server.render())),
+        ("empty-keys", page(KeysPage { rows: vec![], form: KeyForm::default(), ..keys() }.render())),
+        ("empty-tokens", page(TokensPage { rows: vec![], secret: None, ..tokens() }.render())),
+        (
+            "empty-hosts",
+            page(
+                HostsPage { shell: nobody(Section::Hosts), live: HostsLive { hosts: vec![] }, ..hosts() }
+                    .render(),
+            ),
+        ),
+        ("empty-host", page(HostPage { host: lonely, rows: vec![], ..host_page() }.render())),
+        ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
+    ]
+}
