@@ -1,5 +1,6 @@
 //! The real host.
 
+pub mod cgroup;
 mod config;
 
 use std::path::Path;
