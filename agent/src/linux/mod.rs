@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 mod config;
+pub mod net;
 
 use std::path::Path;
 

@@ -1,0 +1,257 @@
+//! The network of VPSes, as seen from the host: routed, without a bridge.
+//!
+//! Each VPS has a veth pair. Its host side `<prefix><id>` carries the gateway address 172.31.1.1, a host route leads to
+//! the guest's /32, and one nftables table ([`rules`]) pins each interface to its source address. ARP is answered for
+//! the gateway only. Forwarding is switched on for our interfaces and the uplink, never for the whole machine.
+//!
+//! Everything is named by the VPS's id and made or removed any number of times with the same outcome; what a dead agent
+//! left is found by name. All netlink work happens in the network namespace that the agent was started in.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use berth_proto::VpsId;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::route::{RouteScope, RouteType};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
+
+mod counters;
+mod rules;
+mod sysctl;
+mod uplink;
+
+pub use counters::Counters;
+
+/// The guest's gateway; on-link, the same for every VPS.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+
+/// Why the network could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The kernel refused a netlink request.
+    #[error("{what}: {source}")]
+    Netlink {
+        /// What was tried.
+        what: String,
+        /// The kernel's answer.
+        source: rtnetlink::Error,
+    },
+    /// A file could not be used.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// nft refused a change.
+    #[error("nft refused a rule: {0}")]
+    Nft(String),
+    /// A MAC address or pool that makes no sense.
+    #[error("{0:?} is no MAC address or IPv4 network")]
+    Malformed(String),
+}
+
+type Result<T, E = NetError> = std::result::Result<T, E>;
+
+/// The host's side of the network.
+#[derive(Debug)]
+pub struct Net {
+    handle: Handle,
+    prefix: String,
+    table: String,
+    run_dir: PathBuf,
+    uplink: Option<String>,
+    mtu: u32,
+    pinned: Mutex<HashMap<VpsId, Ipv4Addr>>,
+}
+
+impl Net {
+    /// Opens netlink and finds the uplink (that of the default route unless `uplink` names one). Changes nothing.
+    ///
+    /// # Errors
+    /// When no netlink socket can be had.
+    pub fn open(prefix: &str, table: &str, run_dir: &Path, uplink: Option<&str>) -> Result<Self> {
+        let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|source| NetError::Io { what: "opening netlink".into(), source })?;
+        tokio::spawn(connection);
+        let uplink = uplink.map(str::to_owned).or_else(uplink::of_default_route);
+        let mtu = uplink.as_deref().and_then(uplink::mtu).unwrap_or(1500);
+        Ok(Self {
+            handle,
+            prefix: prefix.to_owned(),
+            table: table.to_owned(),
+            run_dir: run_dir.to_owned(),
+            uplink,
+            mtu,
+            pinned: Mutex::default(),
+        })
+    }
+
+    /// Makes the table anew in one step, with these NAT pools and these running VPSes, and lets the uplink forward.
+    ///
+    /// # Errors
+    /// When a pool is no IPv4 network or the kernel refuses something.
+    pub async fn configure(&self, nat_pools: &[String], running: &[(VpsId, Ipv4Addr)]) -> Result<()> {
+        for pool in nat_pools {
+            let (address, length) = parse_pool(pool)?;
+            // what is addressed to nobody in the pool must not leave by the default route and come back
+            let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(address, length)
+                .priority(4_000_000_000);
+            route.get_mut().header.kind = RouteType::BlackHole;
+            let done = self.handle.route().add(route.build()).replace().execute().await;
+            done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
+        }
+        *self.pins() = running.iter().copied().collect();
+        let pins: Vec<_> = running.iter().map(|(id, ip)| (self.name(*id), *ip)).collect();
+        rules::apply(&rules::whole_table(&self.table, &self.prefix, nat_pools, &pins)).await?;
+        if let Some(uplink) = &self.uplink {
+            sysctl::forward_and_remember(&self.run_dir, uplink)?;
+        }
+        Ok(())
+    }
+
+    /// Connects a VPS: makes the veth with its guest side, named `eth0` and down, in the network namespace of `pid`, the
+    /// route to its address, and its pin. Replaces what an earlier attempt left.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; what was made stays, for [`Net::detach`].
+    pub async fn attach(&self, id: VpsId, pid: u32, ipv4: Option<Ipv4Addr>, mac: &str) -> Result<()> {
+        self.remove_link(id).await?;
+        tokio::try_join!(self.connect(id, pid, ipv4, mac), self.pin(id, ipv4)).map(|_| ())
+    }
+
+    /// Removes everything of a VPS from the host's network.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; call again.
+    pub async fn detach(&self, id: VpsId) -> Result<()> {
+        let unpinned = self.unpin(id).await;
+        self.remove_link(id).await?;
+        unpinned
+    }
+
+    /// Every VPS that has an interface here.
+    #[must_use]
+    pub fn list(&self) -> Vec<VpsId> {
+        counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect()
+    }
+
+    /// Traffic of a VPS since its interface was made.
+    #[must_use]
+    pub fn counters(&self, id: VpsId) -> Option<Counters> {
+        let wanted = self.name(id);
+        counters::interfaces().find(|(name, _)| *name == wanted).map(|(_, c)| c)
+    }
+
+    /// Removes the table and the pools' routes, and lets the uplink be as it was. Only when no VPS is attached.
+    ///
+    /// # Errors
+    /// When the kernel refuses something.
+    pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
+        rules::apply(&rules::no_table(&self.table)).await?;
+        for pool in nat_pools {
+            let (address, length) = parse_pool(pool)?;
+            let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(address, length)
+                .priority(4_000_000_000);
+            route.get_mut().header.kind = RouteType::BlackHole;
+            let _ = self.handle.route().del(route.build()).execute().await; // gone already: fine
+        }
+        sysctl::restore(&self.run_dir)
+    }
+
+    async fn connect(&self, id: VpsId, pid: u32, ipv4: Option<Ipv4Addr>, mac: &str) -> Result<()> {
+        let name = self.name(id);
+        let failed = |what: &str| {
+            let what = format!("{what} {name}");
+            move |source| NetError::Netlink { what, source }
+        };
+        let peer = LinkMessageBuilder::<LinkUnspec>::new()
+            .name("eth0")
+            .mtu(self.mtu)
+            .address(parse_mac(mac)?)
+            .append_extra_attribute(LinkAttribute::NetNsPid(pid))
+            .build();
+        let link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .name(name.clone())
+            .mtu(self.mtu)
+            .build();
+        self.handle.link().add(link).execute().await.map_err(failed("making"))?;
+        sysctl::harden(&name)?;
+        let index = if_nametoindex(name.as_str())
+            .map_err(|e| NetError::Io { what: format!("looking up {name}"), source: e.into() })?;
+        let up = LinkUnspec::new_with_index(index).up().build();
+        self.handle.link().set(up).execute().await.map_err(failed("switching on"))?;
+        let gateway = self.handle.address().add(index, GATEWAY.into(), 32).execute().await;
+        gateway.map_err(failed("addressing"))?;
+        if let Some(ip) = ipv4 {
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(ip, 32)
+                .output_interface(index)
+                .scope(RouteScope::Link)
+                .build();
+            self.handle.route().add(route).replace().execute().await.map_err(failed("routing to"))?;
+        }
+        Ok(())
+    }
+
+    async fn remove_link(&self, id: VpsId) -> Result<()> {
+        let name = self.name(id);
+        let Ok(index) = if_nametoindex(name.as_str()) else { return Ok(()) };
+        match self.handle.link().del(index).execute().await {
+            Err(rtnetlink::Error::NetlinkError(e)) if e.raw_code() == -libc::ENODEV => Ok(()),
+            other => other.map_err(|source| NetError::Netlink { what: format!("removing {name}"), source }),
+        }
+    }
+
+    async fn pin(&self, id: VpsId, ipv4: Option<Ipv4Addr>) -> Result<()> {
+        self.unpin(id).await?;
+        let Some(ip) = ipv4 else { return Ok(()) };
+        self.pins().insert(id, ip);
+        rules::apply(&rules::add_pin(&self.table, &self.name(id), ip)).await
+    }
+
+    async fn unpin(&self, id: VpsId) -> Result<()> {
+        let pinned = self.pins().get(&id).copied();
+        if let Some(ip) = pinned {
+            rules::forget_pin(&self.table, &self.name(id), ip).await?;
+            self.pins().remove(&id);
+        }
+        Ok(())
+    }
+
+    fn pins(&self) -> std::sync::MutexGuard<'_, HashMap<VpsId, Ipv4Addr>> {
+        self.pinned.lock().expect("no code panics while holding this lock")
+    }
+
+    fn name(&self, id: VpsId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    fn id_of(&self, interface: &str) -> Option<VpsId> {
+        let number = interface.strip_prefix(&self.prefix)?;
+        let id = VpsId(number.parse().ok()?);
+        (id.to_string() == number).then_some(id)
+    }
+}
+
+fn parse_mac(mac: &str) -> Result<Vec<u8>> {
+    let bytes: Option<Vec<u8>> =
+        mac.split(':').map(|b| (b.len() == 2).then(|| u8::from_str_radix(b, 16).ok())?).collect();
+    bytes.filter(|b| b.len() == 6).ok_or_else(|| NetError::Malformed(mac.to_owned()))
+}
+
+/// Reads `10.0.0.0/16`, strictly: what goes into a ruleset must not be anything else.
+fn parse_pool(pool: &str) -> Result<(Ipv4Addr, u8)> {
+    let parsed = pool.split_once('/').and_then(|(a, l)| Some((a.parse().ok()?, l.parse().ok()?)));
+    parsed.filter(|(_, length)| *length <= 32).ok_or_else(|| NetError::Malformed(pool.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

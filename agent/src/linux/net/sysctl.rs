@@ -1,0 +1,63 @@
+//! Settings of single interfaces. The machine's global switches are never touched.
+
+use std::path::Path;
+
+use super::{NetError, Result};
+
+/// Settings of the host side of a VPS's interface.
+const GUEST: [(&str, &str); 6] = [
+    ("ipv4/conf/{}/forwarding", "1"),
+    ("ipv4/conf/{}/rp_filter", "1"),
+    ("ipv4/conf/{}/arp_ignore", "1"), // ARP only for the gateway address, not for others of the host
+    ("ipv4/conf/{}/accept_redirects", "0"),
+    ("ipv4/conf/{}/send_redirects", "0"),
+    ("ipv6/conf/{}/disable_ipv6", "1"),
+];
+
+/// Makes a VPS's interface forward, and deaf to games.
+pub(super) fn harden(interface: &str) -> Result<()> {
+    for (setting, value) in GUEST {
+        match write(&setting.replace("{}", interface), value) {
+            // a kernel without IPv6 has no such file
+            Err(NetError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && setting.starts_with("ipv6") => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Lets an uplink forward; keeps what it was before in the run directory.
+pub(super) fn forward_and_remember(run_dir: &Path, interface: &str) -> Result<()> {
+    let setting = format!("ipv4/conf/{interface}/forwarding");
+    let before = std::fs::read_to_string(path(&setting)).map_err(|source| failed(&setting, source))?;
+    if before.trim() == "1" {
+        return Ok(());
+    }
+    let note = run_dir.join("uplink-forwarding");
+    std::fs::write(&note, format!("{setting}\n{before}"))
+        .map_err(|source| failed(&note.display().to_string(), source))?;
+    write(&setting, "1")
+}
+
+/// Sets an uplink back to what it was.
+pub(super) fn restore(run_dir: &Path) -> Result<()> {
+    let note = run_dir.join("uplink-forwarding");
+    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(()) };
+    if let Some((setting, before)) = text.split_once('\n').filter(|(s, _)| !s.contains("..")) {
+        let _ = write(setting, before.trim()); // the interface may be gone
+    }
+    std::fs::remove_file(&note).map_err(|source| failed(&note.display().to_string(), source))
+}
+
+fn write(setting: &str, value: &str) -> Result<()> {
+    std::fs::write(path(setting), value).map_err(|source| failed(setting, source))
+}
+
+fn path(setting: &str) -> String {
+    format!("/proc/sys/net/{setting}")
+}
+
+fn failed(what: &str, source: std::io::Error) -> NetError {
+    NetError::Io { what: format!("setting {what}"), source }
+}
