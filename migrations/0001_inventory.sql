@@ -90,6 +90,7 @@ create table plans (
     id                  bigint generated always as identity primary key,
     name                text not null,
     description         text not null default '',
+    architecture        text not null default 'x86' check (architecture in ('x86', 'arm')),
     cpu_milli           bigint not null check (cpu_milli > 0),
     memory_bytes        bigint not null check (memory_bytes > 0),
     disk_bytes          bigint not null check (disk_bytes > 0),
@@ -110,6 +111,7 @@ create table images (
     description text not null default '',
     os_flavor   text not null default 'unknown',       -- hcloud: debian, ubuntu, …, unknown
     os_version  text,
+    architecture text not null default 'x86' check (architecture in ('x86', 'arm')),
     sha256      text not null check (sha256 ~ '^[0-9a-f]{64}$'),
     size_bytes  bigint not null,                       -- of the archive
     disk_bytes  bigint not null default 0,             -- unpacked
@@ -250,6 +252,18 @@ create table actions (
 create index actions_project on actions (project_id, id);
 create index actions_vps on actions (vps_id, id);
 create index actions_running on actions (vps_id) where status = 'running';
+
+-- Answers to POST requests that carried an Idempotency-Key, written in the transaction of the effect. Holds what was
+-- made, not the answer itself: the answer may have shown a password, and that is kept nowhere.
+create table idempotency (
+    project_id   bigint not null references projects on delete cascade,
+    key          text not null,
+    request_hash bytea not null,                       -- sha256 of the request's body
+    vps_id       bigint not null references vps,
+    action_id    bigint not null references actions on delete cascade,
+    created_at   timestamptz not null default now(),
+    primary key (project_id, key)
+);
 
 -- Metrics, a bounded window: one partition a day, made ahead and dropped behind by a background task.
 create table vps_samples (

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use crate::auth::password::Hasher;
+use crate::auth::rate::RateLimits;
 use crate::config::Config;
 use crate::wake::Wake;
 
@@ -16,4 +18,17 @@ pub struct App {
     pub config: Arc<Config>,
     /// Wakes watchers and event streams after a commit.
     pub wake: Wake,
+    /// Hashes and verifies passwords of people.
+    pub passwords: Hasher,
+    /// Counts requests by project.
+    pub rate: RateLimits,
+}
+
+impl App {
+    /// Puts the state together; there is one a process.
+    #[must_use]
+    pub fn new(db: PgPool, config: Config) -> Self {
+        let rate = RateLimits::new(config.rate_limit);
+        Self { db, config: Arc::new(config), wake: Wake::default(), passwords: Hasher::default(), rate }
+    }
 }

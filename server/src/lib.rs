@@ -5,9 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod app;
+pub mod auth;
 pub mod config;
+pub mod db;
+pub mod domain;
 pub mod error;
+pub mod failpoint;
+pub mod ids;
 pub mod images;
 pub mod postgres;
 pub mod tasks;

@@ -1,0 +1,3 @@
+//! The tenant API, compatible with the hcloud API v1.
+
+mod envelope;

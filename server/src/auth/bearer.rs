@@ -1,0 +1,96 @@
+//! API tokens in the `Authorization` header.
+//!
+//! [`tenant`] guards the tenant API: it finds the token, counts the request, refuses writing with a read-only token and
+//! puts the [`Tenant`] where handlers find it. Handlers cannot be reached without it, so none can forget to ask.
+//! [`Operator`] is an extractor for the operators' API, which takes only tokens that belong to no project.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::app::App;
+use crate::db::tokens::{self, Token};
+use crate::error::{Error, Result};
+use crate::ids::{ProjectId, TokenId};
+
+/// The project on whose behalf a request of the tenant API is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Tenant {
+    /// The project.
+    pub project_id: ProjectId,
+    /// The token that was used.
+    pub token_id: TokenId,
+    /// Whether the token may change things.
+    pub writable: bool,
+}
+
+/// An operator's automation: a token that belongs to no project.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// The token that was used.
+    pub token_id: TokenId,
+    /// Whether the token may change things.
+    pub writable: bool,
+}
+
+/// Guards the tenant API; see the module.
+pub async fn tenant(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let (tenant, standing) = match identify(&app, request.headers()).await {
+        Ok(tenant) => (tenant, app.rate.count(tenant.project_id)),
+        Err(e) => return e.into_response(),
+    };
+    let mut response = if standing.is_some_and(|s| !s.allowed) {
+        Error::RateLimited.into_response()
+    } else if !tenant.writable && changes(request.method()) {
+        Error::TokenReadonly.into_response()
+    } else {
+        request.extensions_mut().insert(tenant);
+        next.run(request).await
+    };
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
+    }
+    response
+}
+
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Tenant> {
+    let token = token(app, headers).await?;
+    let project_id = token.project_id.ok_or(Error::Unauthorized)?;
+    Ok(Tenant { project_id, token_id: token.id, writable: token.writable })
+}
+
+async fn token(app: &App, headers: &HeaderMap) -> Result<Token> {
+    let value = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (scheme, secret) = value.split_once(' ').ok_or(Error::Unauthorized)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::Unauthorized);
+    }
+    tokens::find(&app.db, secret.trim()).await?.ok_or(Error::Unauthorized)
+}
+
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+impl<S: Sync> FromRequestParts<S> for Tenant {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parts.extensions.get().copied().ok_or(Error::Unauthorized)
+    }
+}
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let token = token(app, &parts.headers).await?;
+        match token.project_id {
+            Some(_) => Err(Error::Forbidden("this needs an operator's token, not a project's".into())),
+            None if !token.writable && changes(&parts.method) => Err(Error::TokenReadonly),
+            None => Ok(Self { token_id: token.id, writable: token.writable }),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Actions: what was asked and how it went.
+//!
+//! An action of a VPS waits for what its host observes: `generation` of the desired state that it belongs to,
+//! `boot_epoch` for a start or reboot, `password_epoch` for a password. Whoever takes in reports decides with
+//! [`running`] and ends actions with [`finish`] and [`fail`]; an action that has ended never changes again.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
+
+use super::page::{Listed, Page, Sort};
+use crate::error::{Error, Result};
+use crate::ids::{ActionId, ProjectId, VpsId};
+
+/// An action.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// Which action.
+    pub id: ActionId,
+    /// What was asked, in the hcloud API's words: `create_server`, `start_server` …
+    pub command: String,
+    /// How it stands.
+    pub status: ActionStatus,
+    /// Per cent.
+    pub progress: i32,
+    /// The VPS that it is about.
+    pub vps_id: Option<i64>,
+    /// The image that it is about.
+    pub image_id: Option<i64>,
+    /// Generation of the VPS that it waits for.
+    pub generation: i64,
+    /// Boot epoch that it waits for; 0 for none.
+    pub boot_epoch: i64,
+    /// Password epoch that it waits for; 0 for none.
+    pub password_epoch: i64,
+    /// Why it failed, as a code.
+    pub error_code: Option<String>,
+    /// Why it failed, for people.
+    pub error_message: Option<String>,
+    /// When it was asked.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// How an action stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionStatus {
+    /// Not ended.
+    Running,
+    /// Done.
+    Success,
+    /// Failed for good.
+    Error,
+}
+
+impl ActionStatus {
+    /// The word, as the database and the API spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<String> for ActionStatus {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "success" => Self::Success,
+            "error" => Self::Error,
+            _ => Self::Running, // a check of the table allows no other
+        }
+    }
+}
+
+/// Which actions to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those with these ids.
+    pub ids: Vec<i64>,
+    /// Only those of this VPS.
+    pub vps: Option<VpsId>,
+    /// Only those of any VPS.
+    pub of_vpses: bool,
+    /// Only those that stand so.
+    pub status: Vec<ActionStatus>,
+    /// In this order (`id`, `command`, `status`, `progress`, `started_at`, `finished_at`).
+    pub sort: Vec<Sort>,
+}
+
+/// What a new action is about.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAction<'a> {
+    /// What was asked.
+    pub command: &'a str,
+    /// The VPS.
+    pub vps: VpsId,
+    /// Generation of the VPS that it waits for.
+    pub generation: i64,
+    /// Boot epoch that it waits for; 0 for none.
+    pub boot_epoch: i64,
+    /// Password epoch that it waits for; 0 for none.
+    pub password_epoch: i64,
+}
+
+/// One action of a project.
+pub async fn get(db: &PgPool, project: ProjectId, id: ActionId) -> Result<Action> {
+    let found = sqlx::query_as!(
+        Action,
+        "select id, command, status, progress, vps_id, image_id, generation, boot_epoch, password_epoch, error_code,
+                error_message, started_at, finished_at
+         from actions where project_id = $1 and id = $2",
+        project.0,
+        id.0
+    );
+    found.fetch_optional(db).await?.ok_or(Error::NotFound("action"))
+}
+
+/// Some actions of a project.
+pub async fn list(db: &PgPool, project: ProjectId, filter: &Filter, page: Page) -> Result<Listed<Action>> {
+    let mut query = QueryBuilder::new("select id, count(*) over () from actions");
+    conditions(&mut query, project, filter);
+    Sort::push(&filter.sort, &mut query);
+    query.push(" limit ").push_bind(page.size).push(" offset ").push_bind(page.offset());
+    let ids: Vec<(i64, i64)> = query.build_query_as().fetch_all(db).await?;
+    let total = match ids.first() {
+        Some((_, total)) => *total,
+        None if page.offset() == 0 => 0,
+        None => {
+            let mut query = QueryBuilder::new("select count(*) from actions");
+            conditions(&mut query, project, filter);
+            query.build_query_scalar().fetch_one(db).await?
+        }
+    };
+    let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
+    let rows = sqlx::query_as!(
+        Action,
+        "select a.id, command, status, progress, vps_id, image_id, generation, boot_epoch, password_epoch,
+                error_code, error_message, started_at, finished_at
+         from unnest($2::bigint[]) with ordinality as wanted(id, n) join actions a on a.id = wanted.id
+         where project_id = $1 order by wanted.n",
+        project.0,
+        &ids
+    );
+    Ok(Listed { items: rows.fetch_all(db).await?, total })
+}
+
+fn conditions(query: &mut QueryBuilder<Postgres>, project: ProjectId, filter: &Filter) {
+    query.push(" where project_id = ").push_bind(project.0);
+    if !filter.ids.is_empty() {
+        query.push(" and id = any(").push_bind(filter.ids.clone()).push(")");
+    }
+    if let Some(vps) = filter.vps {
+        query.push(" and vps_id = ").push_bind(vps.0);
+    }
+    if filter.of_vpses {
+        query.push(" and vps_id is not null");
+    }
+    if !filter.status.is_empty() {
+        let names: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
+        query.push(" and status = any(").push_bind(names).push(")");
+    }
+}
+
+/// Writes a running action into somebody's transaction.
+pub async fn insert(tx: &mut PgConnection, project: ProjectId, new: NewAction<'_>) -> Result<Action> {
+    let made = sqlx::query_as!(
+        Action,
+        "insert into actions (project_id, command, vps_id, generation, boot_epoch, password_epoch)
+         values ($1, $2, $3, $4, $5, $6)
+         returning id, command, status, progress, vps_id, image_id, generation, boot_epoch, password_epoch,
+                   error_code, error_message, started_at, finished_at",
+        project.0,
+        new.command,
+        new.vps.0,
+        new.generation,
+        new.boot_epoch,
+        new.password_epoch
+    );
+    Ok(made.fetch_one(tx).await?)
+}
+
+/// Writes an action that was done before it began.
+pub(super) async fn insert_done(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    new: NewAction<'_>,
+) -> Result<Action> {
+    let action = insert(&mut *tx, project, new).await?;
+    finish(&mut *tx, &[action.id]).await?;
+    Ok(Action {
+        status: ActionStatus::Success,
+        progress: 100,
+        finished_at: Some(action.started_at),
+        ..action
+    })
+}
+
+/// The actions of a VPS that have not ended, oldest first. For whoever holds the VPS's row.
+pub async fn running(tx: &mut PgConnection, vps: VpsId) -> Result<Vec<Action>> {
+    let rows = sqlx::query_as!(
+        Action,
+        "select id, command, status, progress, vps_id, image_id, generation, boot_epoch, password_epoch, error_code,
+                error_message, started_at, finished_at
+         from actions where vps_id = $1 and status = 'running' order by id",
+        vps.0
+    );
+    Ok(rows.fetch_all(tx).await?)
+}
+
+/// Ends actions well.
+pub async fn finish(tx: &mut PgConnection, ids: &[ActionId]) -> Result<()> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let done = sqlx::query!(
+        "update actions set status = 'success', progress = 100, finished_at = now()
+         where id = any($1) and status = 'running'",
+        &ids
+    );
+    done.execute(tx).await?;
+    Ok(())
+}
+
+/// Ends actions with an error that says what to do.
+pub async fn fail(tx: &mut PgConnection, ids: &[ActionId], code: &str, message: &str) -> Result<()> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let failed = sqlx::query!(
+        "update actions set status = 'error', progress = 100, finished_at = now(), error_code = $2, error_message = $3
+         where id = any($1) and status = 'running'",
+        &ids,
+        code,
+        message
+    );
+    failed.execute(tx).await?;
+    Ok(())
+}
+
+/// Ends the running actions of a VPS that have one of these names: newer ones want the opposite.
+pub(super) async fn supersede(tx: &mut PgConnection, vps: VpsId, commands: &[&str], by: &str) -> Result<()> {
+    let commands: Vec<String> = commands.iter().map(|c| (*c).to_owned()).collect();
+    let ended = sqlx::query!(
+        "update actions set status = 'error', progress = 100, finished_at = now(), error_code = 'superseded',
+                error_message = $3
+         where vps_id = $1 and status = 'running' and command = any($2)",
+        vps.0,
+        &commands,
+        format!("a later {by} took the place of this action")
+    );
+    ended.execute(tx).await?;
+    Ok(())
+}

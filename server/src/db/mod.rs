@@ -1,0 +1,65 @@
+//! The only place with SQL: a file a resource, each function takes the owner.
+//!
+//! # Rules
+//!
+//! * What belongs to a project is only found through its project's id; there is no function that finds it by its own id
+//!   alone, except those for agents' reports and operators.
+//! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
+//! * **Lock order: host row, then VPS row (by id), then addresses and actions.** Every transaction that changes a VPS
+//!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
+//!   deadlock.
+//! * Functions that change what a host should hold take the whole [`App`](crate::app::App), because they wake the host
+//!   after the commit. Functions that take a [`Tx`] are steps of somebody else's transaction, who commits and wakes.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
+
+pub mod actions;
+pub mod addresses;
+pub mod images;
+pub mod locations;
+pub mod page;
+pub mod plans;
+pub mod projects;
+mod selector;
+pub mod sessions;
+pub mod ssh_keys;
+pub mod tokens;
+pub mod users;
+pub mod vps;
+
+/// A transaction of somebody else.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// Opens a pool. No statement may take longer than half a minute, and no transaction may sit idle: one stuck request must
+/// not hold a host's row for ever.
+pub async fn connect(url: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url)
+        .context("the database URL")?
+        .application_name("berth-server")
+        .options([
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ]);
+    PgPoolOptions::new()
+        .max_connections(20)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .context("connecting to Postgres")
+}
+
+/// Brings the schema up to date. Safe to run from many processes at once: sqlx holds an advisory lock meanwhile.
+pub async fn migrate(db: &PgPool) -> anyhow::Result<()> {
+    let mut connection = db.acquire().await.context("connecting to Postgres")?;
+    sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
+    sqlx::query("set lock_timeout = 0").execute(&mut *connection).await?;
+    let done = sqlx::migrate!("../migrations").run(&mut *connection).await.context("migrating the database");
+    connection.close().await?; // its settings are not those of the pool
+    done
+}

@@ -1,0 +1,82 @@
+//! Browser sessions. The cookie holds 32 random bytes, the database their SHA-256.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use super::users::User;
+use crate::auth::secret::{self, Secret};
+use crate::error::Result;
+use crate::ids::UserId;
+
+/// How long a session lasts that nobody uses; using it starts the time anew.
+pub const LIFETIME_DAYS: i32 = 14;
+
+/// A session that was found.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Who signed in.
+    pub user: User,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// Until when it lasts if it is not used.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Starts a session; the secret goes into the cookie.
+pub async fn create(db: &PgPool, user: UserId, user_agent: &str) -> Result<Secret> {
+    let secret = Secret::session();
+    let agent: String = user_agent.chars().filter(|c| !c.is_control()).take(200).collect();
+    let insert = sqlx::query!(
+        "insert into sessions (token_hash, user_id, user_agent, expires_at)
+         values ($1, $2, $3, now() + make_interval(days => $4))",
+        &secret.hash(),
+        user.0,
+        agent,
+        LIFETIME_DAYS
+    );
+    insert.execute(db).await?;
+    Ok(secret)
+}
+
+/// The session of a cookie; none when there is none or it has ended. Using it moves its end, once a minute at most.
+pub async fn find(db: &PgPool, cookie: &str) -> Result<Option<Session>> {
+    let hash = secret::hash(cookie);
+    let row = sqlx::query!(
+        r#"select u.id, u.email, u.name, u.operator, u.created_at as user_created_at, s.created_at, s.expires_at,
+                  s.seen_at < now() - interval '1 minute' as "stale!"
+           from sessions s join users u on u.id = s.user_id
+           where s.token_hash = $1 and s.expires_at > now()"#,
+        &hash
+    );
+    let Some(row) = row.fetch_optional(db).await? else {
+        return Ok(None);
+    };
+    if row.stale {
+        let touch = sqlx::query!(
+            "update sessions set seen_at = now(), expires_at = now() + make_interval(days => $2)
+             where token_hash = $1",
+            &hash,
+            LIFETIME_DAYS
+        );
+        touch.execute(db).await?;
+    }
+    let user = User {
+        id: row.id.into(),
+        email: row.email,
+        name: row.name,
+        operator: row.operator,
+        created_at: row.user_created_at,
+    };
+    Ok(Some(Session { user, created_at: row.created_at, expires_at: row.expires_at }))
+}
+
+/// Ends a session.
+pub async fn delete(db: &PgPool, cookie: &str) -> Result<()> {
+    sqlx::query!("delete from sessions where token_hash = $1", &secret::hash(cookie)).execute(db).await?;
+    Ok(())
+}
+
+/// Removes sessions that have ended.
+pub async fn delete_expired(db: &PgPool) -> Result<u64> {
+    Ok(sqlx::query!("delete from sessions where expires_at < now()").execute(db).await?.rows_affected())
+}

@@ -1,0 +1,100 @@
+//! People who sign in to the dashboard.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::auth::password::Hasher;
+use crate::domain::names::{Email, Password};
+use crate::error::{Error, Result, broken_constraint};
+use crate::ids::UserId;
+
+/// Somebody who signs in.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Which user.
+    pub id: UserId,
+    /// The address that they sign in with.
+    pub email: String,
+    /// What they are called.
+    pub name: String,
+    /// Whether they run this installation.
+    pub operator: bool,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Makes a user.
+pub async fn create(
+    db: &PgPool,
+    hasher: &Hasher,
+    email: &Email,
+    name: &str,
+    password: &Password,
+    operator: bool,
+) -> Result<User> {
+    let hash = hasher.hash(password).await?;
+    let made = sqlx::query_as!(
+        User,
+        "insert into users (email, name, password_hash, operator) values ($1, $2, $3, $4)
+         returning id, email, name, operator, created_at",
+        email.as_str(),
+        name,
+        hash,
+        operator
+    );
+    made.fetch_one(db).await.map_err(|e| match broken_constraint(&e) {
+        Some("users_email_key") => Error::Uniqueness("a user with this e-mail address exists already".into()),
+        _ => e.into(),
+    })
+}
+
+/// The user with this address and password. Takes the same work whether there is such a user or not.
+pub async fn verify(db: &PgPool, hasher: &Hasher, email: &str, password: &str) -> Result<Option<User>> {
+    let row = sqlx::query!(
+        "select id, email, name, operator, created_at, password_hash from users where lower(email) = lower($1)",
+        email.trim()
+    );
+    let row = row.fetch_optional(db).await?;
+    let right = hasher.verify(password, row.as_ref().map(|r| r.password_hash.as_str())).await?;
+    Ok(row.filter(|_| right).map(|r| User {
+        id: r.id.into(),
+        email: r.email,
+        name: r.name,
+        operator: r.operator,
+        created_at: r.created_at,
+    }))
+}
+
+/// Gives a user a new password and ends all their sessions.
+pub async fn set_password(db: &PgPool, hasher: &Hasher, id: UserId, password: &Password) -> Result<()> {
+    let hash = hasher.hash(password).await?;
+    let mut tx = db.begin().await?;
+    let changed = sqlx::query!("update users set password_hash = $2 where id = $1", id.0, hash);
+    if changed.execute(&mut *tx).await?.rows_affected() == 0 {
+        return Err(Error::NotFound("user"));
+    }
+    sqlx::query!("delete from sessions where user_id = $1", id.0).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The user with this address.
+pub async fn find(db: &PgPool, email: &str) -> Result<Option<User>> {
+    let found = sqlx::query_as!(
+        User,
+        "select id, email, name, operator, created_at from users where lower(email) = lower($1)",
+        email.trim()
+    );
+    Ok(found.fetch_optional(db).await?)
+}
+
+/// All users, by id.
+pub async fn list(db: &PgPool) -> Result<Vec<User>> {
+    let all = sqlx::query_as!(User, "select id, email, name, operator, created_at from users order by id");
+    Ok(all.fetch_all(db).await?)
+}
+
+/// Whether there is any operator; the first start makes one when there is none.
+pub async fn has_operator(db: &PgPool) -> Result<bool> {
+    let any = sqlx::query_scalar!(r#"select exists (select 1 from users where operator) as "any!""#);
+    Ok(any.fetch_one(db).await?)
+}

@@ -1,0 +1,338 @@
+//! A new VPS, in one transaction: room on a host, the row, an address, the action, the host's next sequence.
+//!
+//! # Races
+//!
+//! Placement reads the hosts without locks and proposes one; the conditional update takes the room under that host's row
+//! lock, or finds that others were faster. Then everything is rolled back and tried again from the start, because only a
+//! whole rollback gives up the locks. After [`ATTEMPTS`] lost races the last attempt first locks all hosts (in order of
+//! their ids) and waits for addresses instead of passing over locked ones, so its answer is exact: a request is refused
+//! for want of room only when committed rows leave none.
+//!
+//! Nothing is reserved by a request that fails: there is no step outside the transaction.
+
+use berth_proto::Power;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::read::{Vps, get};
+use super::update::unique_name;
+use crate::app::App;
+use crate::auth::root_password;
+use crate::auth::secret::Secret;
+use crate::db::actions::{self, Action, NewAction};
+use crate::db::images::Image;
+use crate::db::plans::Plan;
+use crate::db::{addresses, images, plans};
+use crate::domain::labels::Labels;
+use crate::domain::names::{UserData, VpsName};
+use crate::domain::placement::{Candidate, Need, Place, Resources, choose};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::ids::{HostId, LocationId, ProjectId, VpsId};
+use crate::wake::Changed;
+
+/// Races that may be lost before the hosts are locked.
+const ATTEMPTS: u32 = 4;
+
+/// Something named by its id or its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference(pub String);
+
+impl Reference {
+    /// The id, if it can be one.
+    fn id(&self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+}
+
+/// Where a VPS should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PlaceName {
+    /// Anywhere.
+    #[default]
+    Anywhere,
+    /// In this location.
+    Location(Reference),
+    /// In this data centre.
+    Datacenter(Reference),
+}
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct NewVps {
+    /// Its name.
+    pub name: VpsName,
+    /// Plan.
+    pub plan: Reference,
+    /// Image.
+    pub image: Reference,
+    /// Where.
+    pub place: PlaceName,
+    /// SSH keys of the project; without any a root password is made.
+    pub ssh_keys: Vec<Reference>,
+    /// Labels.
+    pub labels: Labels,
+    /// User data.
+    pub user_data: Option<UserData>,
+    /// Whether it should run, or only be made.
+    pub start: bool,
+    /// Whether it gets an IPv4 address.
+    pub ipv4: bool,
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The VPS.
+    pub vps: Vps,
+    /// The action that ends when it runs.
+    pub action: Action,
+    /// The root password, when no SSH key was given. Kept nowhere: to be shown now or never.
+    pub root_password: Option<Secret>,
+}
+
+/// Makes a VPS.
+pub async fn create(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
+    let order = resolve(app, project, new).await?;
+    let (password, password_hash) = if new.ssh_keys.is_empty() {
+        let (password, hash) = root_password::generate().await?;
+        (Some(password), Some(hash))
+    } else {
+        (None, None)
+    };
+    let order = Order { password_hash, ..order };
+    for attempt in 0..=ATTEMPTS {
+        if let Some((id, host, action)) =
+            attempt_create(app, project, new, &order, attempt == ATTEMPTS).await?
+        {
+            app.wake.changed(Changed::Host(host.0));
+            app.wake.changed(Changed::Project(project.0));
+            let vps = get(&app.db, project, id).await?;
+            return Ok(Created { vps, action, root_password: password });
+        }
+    }
+    Err(Error::ResourceUnavailable(format!("no IPv4 address is free in {}", order.need.place)))
+}
+
+/// The request with everything looked up.
+struct Order {
+    plan: Plan,
+    image: Image,
+    keys: Vec<String>,
+    need: Need,
+    password_hash: Option<String>,
+}
+
+async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Result<Order> {
+    let unknown =
+        |field: &str, what: &str, r: &Reference| Error::invalid(field, format!("{what} '{}' not found", r.0));
+    let plan = plans::find_offered(&app.db, new.plan.id(), &new.plan.0).await?;
+    let plan = plan.ok_or_else(|| unknown("server_type", "server type", &new.plan))?;
+    let image = images::find_offered(&app.db, new.image.id(), &new.image.0).await?;
+    let image = image.ok_or_else(|| unknown("image", "image", &new.image))?;
+    if image.architecture != plan.architecture {
+        let message = format!("is for {}, but the server type is {}", image.architecture, plan.architecture);
+        return Err(Error::invalid("image", message));
+    }
+    if image.disk_bytes > plan.disk_bytes {
+        return Err(Error::invalid("image", "is larger than the disk of this server type"));
+    }
+    let place = match &new.place {
+        PlaceName::Anywhere => Place::Anywhere,
+        PlaceName::Location(r) => {
+            let found = sqlx::query!(
+                "select id, name from locations where id = $1 or name = $2 order by id = $1 desc limit 1",
+                r.id(),
+                r.0
+            );
+            let found =
+                found.fetch_optional(&app.db).await?.ok_or_else(|| unknown("location", "location", r))?;
+            Place::Location(found.id.into(), found.name)
+        }
+        PlaceName::Datacenter(r) => {
+            let found = sqlx::query!(
+                "select id, name from datacenters where id = $1 or name = $2 order by id = $1 desc limit 1",
+                r.id(),
+                r.0
+            );
+            let found =
+                found.fetch_optional(&app.db).await?.ok_or_else(|| unknown("datacenter", "datacenter", r))?;
+            Place::Datacenter(found.id.into(), found.name)
+        }
+    };
+    let resources =
+        Resources { cpu_milli: plan.cpu_milli, memory_bytes: plan.memory_bytes, disk_bytes: plan.disk_bytes };
+    let need = Need { resources, architecture: plan.architecture.clone(), address: new.ipv4, place };
+    let keys = ssh_keys(app, project, &new.ssh_keys).await?;
+    Ok(Order { plan, image, keys, need, password_hash: None })
+}
+
+/// The keys' lines, each once, in the order of the request.
+async fn ssh_keys(app: &App, project: ProjectId, wanted: &[Reference]) -> Result<Vec<String>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = wanted.iter().filter_map(Reference::id).collect();
+    let names: Vec<String> = wanted.iter().map(|r| r.0.clone()).collect();
+    let rows = sqlx::query!(
+        "select id, name, public_key from ssh_keys where project_id = $1 and (id = any($2) or name = any($3))",
+        project.0,
+        &ids,
+        &names
+    );
+    let rows = rows.fetch_all(&app.db).await?;
+    let mut lines = Vec::new();
+    for reference in wanted {
+        let by_id = rows.iter().find(|r| Some(r.id) == reference.id());
+        let found = by_id.or_else(|| rows.iter().find(|r| r.name == reference.0));
+        let found = found
+            .ok_or_else(|| Error::invalid("ssh_keys", format!("SSH key '{}' not found", reference.0)))?;
+        if !lines.contains(&found.public_key) {
+            lines.push(found.public_key.clone());
+        }
+    }
+    Ok(lines)
+}
+
+/// One attempt; none when others were faster.
+async fn attempt_create(
+    app: &App,
+    project: ProjectId,
+    new: &NewVps,
+    order: &Order,
+    exact: bool,
+) -> Result<Option<(VpsId, HostId, Action)>> {
+    let mut tx = app.db.begin().await?;
+    if exact {
+        let all =
+            sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
+        all.fetch_all(&mut *tx).await?;
+    }
+    let candidates = candidates(&mut tx, &order.image.sha256).await?;
+    let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
+    let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
+        return Ok(None);
+    };
+    let id = insert(&mut tx, project, new, order, host, seq).await?;
+    if new.ipv4 && addresses::take(&mut tx, location, id, exact).await?.is_none() {
+        return Ok(None);
+    }
+    let boot_epoch = i64::from(new.start);
+    let action =
+        NewAction { command: "create_server", vps: id, generation: 1, boot_epoch, password_epoch: 0 };
+    let action = actions::insert(&mut tx, project, action).await?;
+    failpoint::hit("server.create.before_commit").await;
+    tx.commit().await?;
+    failpoint::hit("server.create.after_commit").await;
+    Ok(Some((id, host, action)))
+}
+
+async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Candidate>> {
+    let rows = sqlx::query!(
+        r#"select h.id, d.location_id, h.datacenter_id,
+                  h.enrolled_at is not null and h.revoked_at is null as "enrolled!", h.cordoned,
+                  coalesce(h.last_report_at > now() - interval '60 seconds', false) as "fresh!",
+                  case h.facts->>'arch' when 'aarch64' then 'arm' else 'x86' end as "architecture!",
+                  h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
+                  h.allocated_cpu_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
+                  h.images ? $1 as "has_image!",
+                  exists (select 1 from addresses a join pools p on p.id = a.pool_id
+                          where p.location_id = d.location_id and a.vps_id is null) as "has_address!"
+           from hosts h join datacenters d on d.id = h.datacenter_id"#,
+        image_sha256
+    );
+    let rows = rows.fetch_all(tx).await?.into_iter().map(|r| Candidate {
+        host: r.id.into(),
+        location: r.location_id.into(),
+        datacenter: r.datacenter_id.into(),
+        enrolled: r.enrolled,
+        cordoned: r.cordoned,
+        fresh: r.fresh,
+        architecture: r.architecture,
+        capacity: Resources {
+            cpu_milli: r.capacity_cpu_milli,
+            memory_bytes: r.capacity_memory,
+            disk_bytes: r.capacity_disk,
+        },
+        allocated: Resources {
+            cpu_milli: r.allocated_cpu_milli,
+            memory_bytes: r.allocated_memory,
+            disk_bytes: r.allocated_disk,
+        },
+        cpu_overcommit: r.cpu_overcommit,
+        vps_count: r.vps_count,
+        has_image: r.has_image,
+        has_address: r.has_address,
+    });
+    Ok(rows.collect())
+}
+
+/// Takes the room on a host if it is still there; gives the host's new sequence and its location.
+async fn take_room(
+    tx: &mut PgConnection,
+    host: HostId,
+    need: &Resources,
+) -> Result<Option<(i64, LocationId)>> {
+    let taken = sqlx::query!(
+        "update hosts h set seq = seq + 1, vps_count = vps_count + 1,
+                allocated_cpu_milli = allocated_cpu_milli + $2, allocated_memory = allocated_memory + $3,
+                allocated_disk = allocated_disk + $4
+         from datacenters d
+         where h.id = $1 and d.id = h.datacenter_id and not h.cordoned and h.revoked_at is null
+           and allocated_cpu_milli + $2 <= floor(capacity_cpu_milli * cpu_overcommit)
+           and allocated_memory + $3 <= capacity_memory and allocated_disk + $4 <= capacity_disk
+         returning h.seq, d.location_id",
+        host.0,
+        need.cpu_milli,
+        need.memory_bytes,
+        need.disk_bytes
+    );
+    Ok(taken.fetch_optional(tx).await?.map(|r| (r.seq, r.location_id.into())))
+}
+
+async fn insert(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    new: &NewVps,
+    order: &Order,
+    host: HostId,
+    seq: i64,
+) -> Result<VpsId> {
+    let Order { plan, image, keys, password_hash, .. } = order;
+    let power = if new.start { Power::Running } else { Power::Stopped };
+    let id = sqlx::query_scalar!(
+        "insert into vps (uuid, project_id, name, labels, host_id, plan_id, image_id, cpu_milli, memory_bytes,
+                          swap_bytes, disk_bytes, pids, bandwidth_mbit, host_seq, power, boot_epoch, mac, ssh_keys,
+                          root_password_hash, user_data)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+         returning id",
+        Uuid::new_v4(),
+        project.0,
+        new.name.as_str(),
+        Json(&new.labels) as _,
+        host.0,
+        plan.id.0,
+        image.id.0,
+        plan.cpu_milli,
+        plan.memory_bytes,
+        plan.swap_bytes,
+        plan.disk_bytes,
+        plan.pids,
+        plan.bandwidth_mbit,
+        seq,
+        if power == Power::Running { "running" } else { "stopped" },
+        i64::from(new.start),
+        random_mac(),
+        Json(keys) as _,
+        password_hash.as_deref(),
+        new.user_data.as_ref().map(UserData::expose)
+    );
+    Ok(VpsId(id.fetch_one(tx).await.map_err(unique_name)?))
+}
+
+/// A locally administered address. Interfaces are routed, so two that are equal would not even meet.
+fn random_mac() -> String {
+    let [a, b, c, d, e] = rand::random::<[u8; 5]>();
+    format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}")
+}

@@ -1,0 +1,21 @@
+//! VPSes: the rented things.
+//!
+//! Reading is in `read`, and each change of desired state has a file of its own: `create`, `power`, `password`,
+//! `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the VPS's, decides, writes
+//! the new desired state under a new generation and the host's new sequence, writes the action, commits; then the host
+//! and the project's pages are woken.
+
+mod create;
+mod delete;
+mod lock;
+mod password;
+mod power;
+mod read;
+mod update;
+
+pub use create::{Created, NewVps, PlaceName, Reference, create};
+pub use delete::{abandon_create, delete, finish_delete};
+pub use password::reset_password;
+pub use power::power;
+pub use read::{Filter, Vps, get, list, list_everywhere};
+pub use update::{Update, update};

@@ -1,0 +1,13 @@
+//! Decisions and values that need no database and no transport: parsing, placement, what a state is called.
+//!
+//! Everything here is a pure function or a validated value whose only constructor is `parse`; all faces (API, pages,
+//! operators' API and CLI) and the SQL in `db/` use the same ones.
+
+pub mod labels;
+pub mod names;
+pub mod placement;
+pub mod power;
+pub mod price;
+pub mod selector;
+pub mod ssh;
+pub mod status;

@@ -1,0 +1,221 @@
+//! Which host takes a new VPS: a pure function over what the inventory knows.
+//!
+//! Filter, then score. A host must be enrolled, not revoked, not cordoned, heard of within the last minute, in the
+//! wanted place, of the wanted architecture, and have room in memory, disk and CPU (CPU times the operator's
+//! overcommit). Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
+//! small penalty for using them unevenly; a host that has the image unpacked already is worth a fifth of a host's load.
+//! Ties go to fewer VPSes, then to the smaller id, so the answer depends on nothing but the input.
+//!
+//! What is chosen here is only a proposal: `db::vps::create` takes the room with a conditional update under the host's
+//! row lock and asks again when another request was faster.
+
+use std::fmt;
+
+use crate::ids::{DatacenterId, HostId, LocationId};
+
+/// A host as placement sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which host.
+    pub host: HostId,
+    /// Where it stands.
+    pub location: LocationId,
+    /// Where it stands, more exactly.
+    pub datacenter: DatacenterId,
+    /// Whether it is enrolled, and its certificate is not revoked.
+    pub enrolled: bool,
+    /// Whether the operator wants no new VPSes there.
+    pub cordoned: bool,
+    /// Whether it reported within the last minute.
+    pub fresh: bool,
+    /// `x86` or `arm`.
+    pub architecture: String,
+    /// What it can give in all.
+    pub capacity: Resources,
+    /// What is sold already.
+    pub allocated: Resources,
+    /// How many times each core may be sold.
+    pub cpu_overcommit: f64,
+    /// How many VPSes it has.
+    pub vps_count: i64,
+    /// Whether the wanted image stands ready there.
+    pub has_image: bool,
+    /// Whether a pool of its location has a free address.
+    pub has_address: bool,
+}
+
+/// Amounts of what is sold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Thousandths of a core.
+    pub cpu_milli: i64,
+    /// Bytes.
+    pub memory_bytes: i64,
+    /// Bytes.
+    pub disk_bytes: i64,
+}
+
+/// What a new VPS needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// Room.
+    pub resources: Resources,
+    /// `x86` or `arm`.
+    pub architecture: String,
+    /// Whether it gets an IPv4 address.
+    pub address: bool,
+    /// Where it must be.
+    pub place: Place,
+}
+
+/// Where a VPS must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere.
+    #[default]
+    Anywhere,
+    /// In a location; the name is for messages.
+    Location(LocationId, String),
+    /// In a data centre; the name is for messages.
+    Datacenter(DatacenterId, String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anywhere => f.write_str("any location"),
+            Self::Location(_, name) => write!(f, "location {name}"),
+            Self::Datacenter(_, name) => write!(f, "datacenter {name}"),
+        }
+    }
+}
+
+/// Why no host fits: what most of the hosts that came furthest lacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhyNot {
+    /// What was missing.
+    pub lack: Lack,
+    /// Where.
+    pub place: Place,
+}
+
+/// What hosts lack, from the first filter to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// There is no host at all.
+    Host,
+    /// Hosts are there, and none takes new VPSes now (not enrolled, cordoned, not heard of).
+    Ready,
+    /// None has the plan's architecture.
+    Architecture,
+    /// This much disk.
+    Disk(i64),
+    /// This much memory.
+    Memory(i64),
+    /// This much CPU.
+    Cpu(i64),
+    /// An address.
+    Address,
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.place;
+        match self.lack {
+            Lack::Host => write!(f, "there is no host in {place}"),
+            Lack::Ready => write!(f, "no host in {place} takes new servers at the moment"),
+            Lack::Architecture => write!(f, "no host in {place} has the architecture of this server type"),
+            Lack::Disk(bytes) => write!(f, "no host in {place} has {} of disk free", Bytes(bytes)),
+            Lack::Memory(bytes) => write!(f, "no host in {place} has {} of memory free", Bytes(bytes)),
+            Lack::Cpu(milli) => {
+                write!(f, "no host in {place} has {} cores free", f64::from(milli as i32) / 1000.0)
+            }
+            Lack::Address => write!(f, "no IPv4 address is free in {place}"),
+        }
+    }
+}
+
+/// Bytes for people: `2 GiB`, `512 MiB`.
+struct Bytes(i64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("TiB", 1_i64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.iter().find(|(_, size)| self.0 >= *size) {
+            Some((unit, size)) if self.0 % size == 0 => write!(f, "{} {unit}", self.0 / size),
+            Some((unit, size)) => write!(f, "{:.1} {unit}", self.0 as f64 / *size as f64),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+/// Chooses a host.
+pub fn choose(candidates: &[Candidate], need: &Need) -> Result<HostId, WhyNot> {
+    let in_place = candidates.iter().filter(|c| match need.place {
+        Place::Anywhere => true,
+        Place::Location(id, _) => c.location == id,
+        Place::Datacenter(id, _) => c.datacenter == id,
+    });
+    let mut lacks = Vec::new();
+    let mut best: Option<(Score, HostId)> = None;
+    for candidate in in_place {
+        match lack(candidate, need) {
+            Some(lack) => lacks.push(lack),
+            None => {
+                let score = score(candidate, need);
+                if best.is_none_or(|(s, _)| score < s) {
+                    best = Some((score, candidate.host));
+                }
+            }
+        }
+    }
+    match best {
+        Some((_, host)) => Ok(host),
+        // The host that came furthest says most about what would have helped.
+        None => {
+            Err(WhyNot { lack: lacks.into_iter().max().unwrap_or(Lack::Host), place: need.place.clone() })
+        }
+    }
+}
+
+/// CPU that may be sold in all.
+#[must_use]
+pub fn sellable_cpu(capacity_milli: i64, overcommit: f64) -> i64 {
+    (capacity_milli as f64 * overcommit) as i64
+}
+
+fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
+    let wanted = need.resources;
+    let fits = |allocated: i64, wanted: i64, capacity: i64| allocated.saturating_add(wanted) <= capacity;
+    let cpu = sellable_cpu(c.capacity.cpu_milli, c.cpu_overcommit);
+    if !c.enrolled || c.cordoned || !c.fresh {
+        Some(Lack::Ready)
+    } else if c.architecture != need.architecture {
+        Some(Lack::Architecture)
+    } else if !fits(c.allocated.disk_bytes, wanted.disk_bytes, c.capacity.disk_bytes) {
+        Some(Lack::Disk(wanted.disk_bytes))
+    } else if !fits(c.allocated.memory_bytes, wanted.memory_bytes, c.capacity.memory_bytes) {
+        Some(Lack::Memory(wanted.memory_bytes))
+    } else if !fits(c.allocated.cpu_milli, wanted.cpu_milli, cpu) {
+        Some(Lack::Cpu(wanted.cpu_milli))
+    } else if need.address && !c.has_address {
+        Some(Lack::Address)
+    } else {
+        None
+    }
+}
+
+/// Smaller is better: load in thousandths, then VPSes, then id.
+type Score = (i128, i64, HostId);
+
+fn score(c: &Candidate, need: &Need) -> Score {
+    let part = |used: i64, of: i64| i128::from(used) * 1000 / i128::from(of.max(1));
+    let cpu = sellable_cpu(c.capacity.cpu_milli, c.cpu_overcommit);
+    let cpu = part(c.allocated.cpu_milli + need.resources.cpu_milli, cpu);
+    let memory = part(c.allocated.memory_bytes + need.resources.memory_bytes, c.capacity.memory_bytes);
+    let image = if c.has_image { 200 } else { 0 };
+    (cpu.max(memory) + (cpu - memory).abs() / 4 - image, c.vps_count, c.host)
+}
+
+#[cfg(test)]
+mod tests;
