@@ -75,6 +75,7 @@ const CUSTOMIZE: &[&str] = &[
     r#"rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/var/lib/dbus/machine-id"#,
     r#": > "$1"/etc/machine-id"#,
     r#"rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt"#,
+    r#"rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap"#,
 ];
 
 /// Builds the suite's root file system into `archive` (a `.tar.zst`).
@@ -92,7 +93,7 @@ pub async fn build(suite: Suite, mirror: &str, archive: &Path) -> Result<()> {
     for hook in CUSTOMIZE {
         command.arg(format!("--customize-hook={hook}"));
     }
-    command.args([suite.name(), "-"]).arg(mirror);
+    command.args([suite.name(), "-"]).args(sources(suite, mirror));
     let zstd = Command::new("zstd")
         .args(["-q", "-f", "-10", "-T0", "-o"])
         .arg(archive)
@@ -125,6 +126,37 @@ pub async fn build(suite: Suite, mirror: &str, archive: &Path) -> Result<()> {
     ))
 }
 
+/// The package sources that the build uses and the image keeps: the release, its updates, its security fixes.
+fn sources(suite: Suite, mirror: &str) -> [String; 3] {
+    let suite = suite.name();
+    let mirror = mirror.trim_end_matches('/');
+    // Debian's mirrors carry the security archive beside the main one; of any other layout nothing is known.
+    let security = match mirror.strip_suffix("/debian") {
+        Some(host) => format!("{host}/debian-security"),
+        None => "http://security.debian.org/debian-security".to_owned(),
+    };
+    [
+        format!("deb {mirror} {suite} main"),
+        format!("deb {mirror} {suite}-updates main"),
+        format!("deb {security} {suite}-security main"),
+    ]
+}
+
 fn missing(program: &str, e: &std::io::Error) -> Error {
     Error::Internal(anyhow::anyhow!("cannot run {program}: {e}; install it with: apt-get install {program}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_keeps_the_security_archive_of_its_mirror() {
+        let lines = sources(Suite::Bookworm, "http://mirror.example/debian/");
+        assert_eq!(lines[0], "deb http://mirror.example/debian bookworm main");
+        assert_eq!(lines[1], "deb http://mirror.example/debian bookworm-updates main");
+        assert_eq!(lines[2], "deb http://mirror.example/debian-security bookworm-security main");
+        let other = sources(Suite::Trixie, "https://mirror.example/pool");
+        assert_eq!(other[2], "deb http://security.debian.org/debian-security trixie-security main");
+    }
 }
