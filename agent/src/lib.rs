@@ -4,6 +4,8 @@
 //! there, `reconcile` runs the steps, `host` is the one seam to the machine: [`linux`] is the real one, [`sim`] the
 //! simulated one. VPSes do not need the control plane, nor the agent process, to run.
 
+pub mod backoff;
+pub mod board;
 pub mod doctor;
 pub mod failpoint;
 pub mod host;
@@ -11,6 +13,8 @@ pub mod linux;
 pub mod monitor;
 pub mod plan;
 pub mod record;
+pub mod report;
+pub mod sim;
 pub mod store;
 #[cfg(test)]
 mod testing;
