@@ -174,6 +174,11 @@ impl Board {
         }
     }
 
+    /// Something else than a VPS is worth a report now.
+    pub fn say_soon(&self) {
+        self.soon.notify_one();
+    }
+
     /// Resolves when something lasting is to be reported.
     pub async fn soon(&self) {
         self.soon.notified().await;
