@@ -132,6 +132,7 @@ create table hosts (
     seq                 bigint not null default 1,
     cordoned            boolean not null default false,
     cert_fingerprint    text,                          -- hex sha256 of the only client certificate that is accepted
+    next_cert_fingerprint text,                        -- the renewed one: takes its place when it is used for the first time
     revoked_at          timestamptz,
     enrolled_at         timestamptz,
     agent_version       text not null default '',
@@ -149,12 +150,17 @@ create table hosts (
     facts               jsonb not null default '{}',
     metrics             jsonb not null default '{}',   -- the last HostMetrics
     images              jsonb not null default '[]',   -- digests of templates that stand ready
+    orphans             jsonb not null default '[]',   -- ids of VPSes that it has and that are not ours to run there
+    sampled_at          timestamptz,                   -- the last report that went into the samples
     created_at          timestamptz not null default now(),
     constraint hosts_name_key unique (name)
 );
+create unique index hosts_cert on hosts (cert_fingerprint);
+create unique index hosts_next_cert on hosts (next_cert_fingerprint);
 
 create table enrol_tokens (
     token_hash bytea primary key,
+    key_sha256 bytea,                                  -- of the public key that used it: the same may ask again
     host_id    bigint not null references hosts on delete cascade,
     expires_at timestamptz not null,
     used_at    timestamptz,

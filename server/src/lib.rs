@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -13,8 +14,11 @@ pub mod db;
 pub mod domain;
 pub mod error;
 pub mod failpoint;
+pub mod first_start;
+pub mod fleet;
 pub mod ids;
 pub mod images;
 pub mod postgres;
+pub mod serve;
 pub mod tasks;
 pub mod wake;

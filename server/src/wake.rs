@@ -4,9 +4,11 @@
 //! process wakes them directly. Other replicas hear of it through one coalesced `NOTIFY` (see `tasks/`), because
 //! NOTIFY takes a lock that serialises commits: never one per row, never on the report path. Waking is a hint; every
 //! waiter asks the database again, and asks anyway after a while.
+//!
+//! When the server stops, [`Wake::close`] ends every waiter: receivers say that they are closed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::{broadcast, watch};
 
@@ -27,7 +29,7 @@ pub enum Changed {
 pub struct Wake {
     replica: uuid::Uuid,
     hosts: Arc<Mutex<HashMap<i64, watch::Sender<u64>>>>,
-    events: broadcast::Sender<Changed>,
+    events: Arc<RwLock<Option<broadcast::Sender<Changed>>>>,
     outbox: broadcast::Sender<Changed>,
 }
 
@@ -36,7 +38,7 @@ impl Default for Wake {
         Self {
             replica: uuid::Uuid::new_v4(),
             hosts: Arc::default(),
-            events: broadcast::channel(1024).0,
+            events: Arc::new(RwLock::new(Some(broadcast::channel(1024).0))),
             outbox: broadcast::channel(4096).0,
         }
     }
@@ -60,7 +62,9 @@ impl Wake {
         if let Changed::Host(id) = what {
             self.sender(id).send_modify(|n| *n += 1);
         }
-        let _ = self.events.send(what); // nobody is looking: fine
+        if let Some(events) = &*self.events.read().expect("no code panics while holding this lock") {
+            let _ = events.send(what); // nobody is looking: fine
+        }
     }
 
     /// Waits for news of a host. Subscribe before reading the database, so that no wake-up is lost.
@@ -69,10 +73,17 @@ impl Wake {
         self.sender(id).subscribe()
     }
 
-    /// All changes seen by this process, for event streams. A receiver that lags should look at everything again.
+    /// All changes seen by this process, for event streams. A receiver that lags should look at everything again; one
+    /// that is closed should end, because the server stops.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Changed> {
-        self.events.subscribe()
+        let events = self.events.read().expect("no code panics while holding this lock");
+        events.as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
+    }
+
+    /// Ends all event streams, now and from now on.
+    pub fn close(&self) {
+        *self.events.write().expect("no code panics while holding this lock") = None;
     }
 
     /// Changes made by this process, for the task that tells the other replicas.
@@ -84,5 +95,31 @@ impl Wake {
     fn sender(&self, id: i64) -> watch::Sender<u64> {
         let mut hosts = self.hosts.lock().expect("no code panics while holding this lock");
         hosts.entry(id).or_insert_with(|| watch::channel(0).0).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiters_hear_what_concerns_them() {
+        let wake = Wake::default();
+        let (mut seven, mut events) = (wake.host(7), wake.events());
+        wake.changed(Changed::Host(8));
+        assert!(!seven.has_changed().unwrap());
+        wake.changed(Changed::Host(7));
+        seven.changed().await.unwrap();
+        assert_eq!(events.recv().await, Ok(Changed::Host(8)));
+        assert_eq!(events.recv().await, Ok(Changed::Host(7)));
+    }
+
+    #[tokio::test]
+    async fn event_streams_end_when_the_server_stops() {
+        let wake = Wake::default();
+        let mut before = wake.events();
+        wake.close();
+        assert_eq!(before.recv().await, Err(broadcast::error::RecvError::Closed));
+        assert_eq!(wake.events().recv().await, Err(broadcast::error::RecvError::Closed));
     }
 }

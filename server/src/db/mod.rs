@@ -20,17 +20,24 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub mod actions;
 pub mod addresses;
+pub mod enrol;
+pub mod hosts;
 pub mod images;
 pub mod locations;
 pub mod page;
 pub mod plans;
+pub mod pools;
 pub mod projects;
+pub mod report;
+pub mod samples;
 mod selector;
 pub mod sessions;
+pub mod settings;
 pub mod ssh_keys;
 pub mod tokens;
 pub mod users;
 pub mod vps;
+pub mod watch;
 
 /// A transaction of somebody else.
 pub type Tx = Transaction<'static, Postgres>;

@@ -1,0 +1,201 @@
+//! Address pools. Every usable address becomes a row of `addresses`, so handing one out is a row lock.
+
+use std::net::Ipv4Addr;
+
+use chrono::{DateTime, Utc};
+use ipnet::{IpNet, Ipv4Net};
+use sqlx::PgPool;
+
+use crate::app::App;
+use crate::db::hosts;
+use crate::domain::names::Slug;
+use crate::error::{Error, Result, broken_constraint};
+use crate::ids::LocationId;
+
+/// How addresses of a pool reach the world.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Private addresses, which leave the host by source NAT.
+    Nat,
+    /// Addresses that the network around routes to the hosts.
+    Routed,
+}
+
+/// A pool.
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Pool {
+    /// Which pool.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Where its addresses are given out.
+    pub location: String,
+    /// Its network, in CIDR notation.
+    pub cidr: String,
+    /// `nat` or `routed`.
+    pub kind: String,
+    /// Addresses that VPSes can get.
+    pub addresses: i64,
+    /// Addresses that VPSes have.
+    pub used: i64,
+    /// Since when it is there.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What an operator says of a new pool.
+#[derive(Clone, Debug)]
+pub struct NewPool {
+    /// Its name.
+    pub name: Slug,
+    /// Where its addresses are given out.
+    pub location: LocationId,
+    /// Its network.
+    pub cidr: Ipv4Net,
+    /// How its addresses reach the world.
+    pub kind: Kind,
+}
+
+/// All pools, by id.
+pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
+    let all = sqlx::query_as!(
+        Pool,
+        r#"select p.id, p.name, l.name as location, p.cidr::text as "cidr!", p.kind, p.created_at,
+                  count(a.ip) as "addresses!", count(a.vps_id) as "used!"
+           from pools p join locations l on l.id = p.location_id left join addresses a on a.pool_id = p.id
+           group by p.id, l.name order by p.id"#
+    );
+    Ok(all.fetch_all(db).await?)
+}
+
+/// Makes a pool and all its addresses; the hosts of its location are told.
+pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
+    let usable = usable(new.cidr)?;
+    let mut tx = app.db.begin().await?;
+    let told = hosts::touch(&mut tx, Some(new.location)).await?;
+    let kind = match new.kind {
+        Kind::Nat => "nat",
+        Kind::Routed => "routed",
+    };
+    let made = sqlx::query_scalar!(
+        "insert into pools (name, location_id, cidr, kind) values ($1, $2, $3, $4) returning id",
+        new.name.as_str(),
+        new.location.0,
+        IpNet::V4(new.cidr.trunc()),
+        kind
+    );
+    let id = made.fetch_one(&mut *tx).await.map_err(|e| match broken_constraint(&e) {
+        Some("pools_name_key") => Error::Uniqueness("a pool with this name exists already".into()),
+        Some("pools_cidr_overlap") => Error::invalid("cidr", "overlaps with another pool"),
+        Some("pools_location_id_fkey") => Error::NotFound("location"),
+        _ => e.into(),
+    })?;
+    let (first, count) = (IpNet::from(std::net::IpAddr::V4(usable.0)), i64::from(usable.1));
+    sqlx::query!(
+        "insert into addresses (ip, pool_id) select $1::inet + n, $2 from generate_series(0::bigint, $3::bigint - 1) as n",
+        first,
+        id,
+        count
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(|e| match broken_constraint(&e) {
+        Some("addresses_pkey") => Error::invalid("cidr", "overlaps with another pool"),
+        _ => e.into(),
+    })?;
+    tx.commit().await?;
+    hosts::wake(app, &told);
+    let all = list(&app.db).await?;
+    all.into_iter().find(|p| p.id == id).ok_or(Error::NotFound("pool"))
+}
+
+/// Deletes a pool that no VPS has an address of; the hosts of its location are told.
+pub async fn delete(app: &App, id: i64) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let location = sqlx::query_scalar!("select location_id from pools where id = $1", id)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::NotFound("pool"))?;
+    let told = hosts::touch(&mut tx, Some(location.into())).await?;
+    // A create that is about to take one of them has it locked; wait for its end and look then.
+    sqlx::query!("select from addresses where pool_id = $1 order by ip for update", id)
+        .execute(&mut *tx)
+        .await?;
+    let used = sqlx::query_scalar!(
+        r#"select count(*) as "used!" from addresses where pool_id = $1 and vps_id is not null"#,
+        id
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if used > 0 {
+        return Err(Error::InUse(format!("{used} addresses of this pool belong to servers")));
+    }
+    sqlx::query!("delete from pools where id = $1", id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    hosts::wake(app, &told);
+    Ok(())
+}
+
+/// The first address of a pool that a VPS can get, and how many there are. The network's own address, its broadcast
+/// address and its first host address, which routers like to have, are left out.
+fn usable(cidr: Ipv4Net) -> Result<(Ipv4Addr, u32)> {
+    let invalid = |why: String| Err(Error::invalid("cidr", why));
+    if !(16..=29).contains(&cidr.prefix_len()) {
+        return invalid(format!("a pool is a /16 at most and a /29 at least, not a /{}", cidr.prefix_len()));
+    }
+    if cidr.addr() != cidr.network() {
+        return invalid(format!("has host bits set; the network is {}", cidr.trunc()));
+    }
+    for (reserved, what) in RESERVED {
+        if reserved.contains(&cidr) || cidr.contains(reserved) {
+            return invalid(format!("{cidr} cannot be used: {reserved} is {what}"));
+        }
+    }
+    let first = u32::from(cidr.network()) + 2;
+    Ok((first.into(), u32::from(cidr.broadcast()) - first))
+}
+
+const RESERVED: &[(Ipv4Net, &str)] = &[
+    (net(0, 0, 8), "\"this network\""),
+    (net(127, 0, 8), "the loopback network"),
+    (net(169, 254, 16), "link-local"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 1, 1), 32), "the gateway that guests see"),
+    (net(224, 0, 4), "multicast"),
+    (net(240, 0, 4), "not in use"),
+];
+
+const fn net(a: u8, b: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_pool_are_not_given_out() {
+        let of = |cidr: &str| usable(cidr.parse().unwrap()).map(|(first, n)| (first.to_string(), n));
+        assert_eq!(of("192.0.2.8/29").unwrap(), ("192.0.2.10".into(), 5)); // .10 to .14
+        assert_eq!(of("10.214.0.0/20").unwrap(), ("10.214.0.2".into(), 4093));
+        assert_eq!(of("10.1.0.0/16").unwrap(), ("10.1.0.2".into(), 65533));
+    }
+
+    #[test]
+    fn impossible_pools_are_refused() {
+        for (cidr, why) in [
+            ("10.0.0.0/15", "/16 at most"),
+            ("10.0.0.0/30", "/29 at least"),
+            ("10.0.0.5/24", "10.0.0.0/24"),
+            ("127.1.0.0/16", "loopback"),
+            ("172.31.0.0/16", "gateway"),
+            ("169.254.0.0/16", "link-local"),
+            ("239.0.0.0/24", "multicast"),
+            ("255.255.255.0/24", "not in use"),
+        ] {
+            let error = usable(cidr.parse().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(why), "{cidr}: {error}");
+        }
+    }
+}

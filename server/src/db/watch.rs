@@ -1,0 +1,174 @@
+//! What a host should hold: the rows behind `GET /agent/v1/watch`.
+
+use berth_proto::{
+    Access, ArchiveFormat, Desired, HostSettings, ImageId, ImageRef, Limits, NetSpec, Power, StopMode, VpsId,
+    VpsSpec,
+};
+use ipnet::IpNet;
+use sqlx::{PgExecutor, PgPool};
+
+/// The host's sequence: rises with each change of what it should hold.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seq(db: impl PgExecutor<'_>, host: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("select seq from hosts where id = $1", host).fetch_one(db).await
+}
+
+/// Everything the host should know (`since` = 0), or what changed after `since`.
+///
+/// What changed includes VPSes that are gone long since: their `host_seq` rises again when the host turns out to have
+/// them still.
+///
+/// # Errors
+/// When the database fails, or holds a row that no version of ours has written.
+pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<Desired>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.power, v.boot_epoch, v.stop_timeout_s, v.mac,
+                  (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
+                  v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
+                  v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data,
+                  i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init,
+                  a.ip as "ip?: IpNet"
+           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
+           where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
+           order by v.host_seq, v.id"#,
+        host,
+        since
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Row::desired).collect()
+}
+
+/// The images that the host should hold ready: all that are offered, and those that its VPSes were made from.
+///
+/// # Errors
+/// When the database fails, or holds a row that no version of ours has written.
+pub async fn images(db: &PgPool, host: i64) -> anyhow::Result<Vec<ImageRef>> {
+    let rows = sqlx::query!(
+        "select id, sha256, size_bytes, format, cloud_init from images i
+         where retired_at is null
+            or exists (select from vps v where v.image_id = i.id and v.host_id = $1 and v.deleted_at is null)
+         order by id",
+        host
+    )
+    .fetch_all(db)
+    .await?;
+    let image = |r: (i64, String, i64, &str, bool)| -> anyhow::Result<ImageRef> {
+        Ok(ImageRef { id: ImageId(r.0), sha256: r.1, size_bytes: r.2, format: format(r.3)?, cloud_init: r.4 })
+    };
+    rows.into_iter().map(|r| image((r.id, r.sha256, r.size_bytes, &r.format, r.cloud_init))).collect()
+}
+
+/// The host's settings.
+///
+/// # Errors
+/// When the database fails.
+pub async fn settings(db: &PgPool, host: i64) -> sqlx::Result<HostSettings> {
+    let nat_pools = sqlx::query_scalar!(
+        r#"select p.cidr::text as "cidr!" from pools p
+           join datacenters d on d.location_id = p.location_id join hosts h on h.datacenter_id = d.id
+           where h.id = $1 and p.kind = 'nat' order by p.id"#,
+        host
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(HostSettings { nat_pools, resolvers: Vec::new() })
+}
+
+struct Row {
+    id: i64,
+    uuid: String,
+    name: String,
+    generation: i64,
+    power: String,
+    boot_epoch: i64,
+    stop_timeout_s: i32,
+    mac: String,
+    deleted: bool,
+    cpu_milli: i64,
+    memory_bytes: i64,
+    swap_bytes: i64,
+    disk_bytes: i64,
+    pids: i64,
+    bandwidth_mbit: i64,
+    ssh_keys: serde_json::Value,
+    root_password_hash: Option<String>,
+    password_epoch: i64,
+    user_data: Option<String>,
+    image_id: i64,
+    sha256: String,
+    size_bytes: i64,
+    format: String,
+    cloud_init: bool,
+    ip: Option<IpNet>,
+}
+
+impl Row {
+    fn desired(self) -> anyhow::Result<Desired> {
+        let id = VpsId(self.id);
+        if self.deleted {
+            return Ok(Desired::Deleted { id, generation: self.generation });
+        }
+        let ipv4 = match self.ip {
+            Some(IpNet::V4(net)) => Some(net.addr()),
+            Some(IpNet::V6(_)) | None => None,
+        };
+        let stop_mode = match u32::try_from(self.stop_timeout_s)? {
+            0 => StopMode::Hard,
+            timeout_s => StopMode::Graceful { timeout_s },
+        };
+        Ok(Desired::Present(Box::new(VpsSpec {
+            id,
+            generation: self.generation,
+            hostname: self.name,
+            uuid: self.uuid,
+            power: power(&self.power)?,
+            boot_epoch: self.boot_epoch,
+            stop_mode,
+            image: ImageRef {
+                id: ImageId(self.image_id),
+                sha256: self.sha256,
+                size_bytes: self.size_bytes,
+                format: format(&self.format)?,
+                cloud_init: self.cloud_init,
+            },
+            limits: Limits {
+                cpu_milli: self.cpu_milli,
+                memory_bytes: self.memory_bytes,
+                swap_bytes: self.swap_bytes,
+                disk_bytes: self.disk_bytes,
+                pids: self.pids,
+                bandwidth_mbit: self.bandwidth_mbit,
+            },
+            net: NetSpec { ipv4, mac: self.mac },
+            access: Access {
+                ssh_keys: serde_json::from_value(self.ssh_keys)?,
+                root_password_hash: self.root_password_hash,
+                password_epoch: self.password_epoch,
+            },
+            user_data: self.user_data,
+        })))
+    }
+}
+
+/// Reads the column `power`.
+pub(super) fn power(s: &str) -> anyhow::Result<Power> {
+    match s {
+        "running" => Ok(Power::Running),
+        "stopped" => Ok(Power::Stopped),
+        other => anyhow::bail!("'{other}' is no power state"),
+    }
+}
+
+fn format(s: &str) -> anyhow::Result<ArchiveFormat> {
+    match s {
+        "tar" => Ok(ArchiveFormat::Tar),
+        "tar_gz" => Ok(ArchiveFormat::TarGz),
+        "tar_xz" => Ok(ArchiveFormat::TarXz),
+        "tar_zst" => Ok(ArchiveFormat::TarZst),
+        other => anyhow::bail!("'{other}' is no archive format"),
+    }
+}
