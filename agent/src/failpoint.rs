@@ -8,6 +8,23 @@
 //!
 //! Names are `<who>.<effect>.<where>`, for instance `reconcile.create_disk.before` or `linux.start.after_veth`.
 
+use crate::plan::Effect;
+
+/// The points right before and right after an effect of the reconciler: the record says that it has begun; and it has
+/// ended but the record does not say so yet.
+#[must_use]
+pub fn around(effect: Effect) -> (&'static str, &'static str) {
+    match effect {
+        Effect::CreateDisk => ("reconcile.create_disk.before", "reconcile.create_disk.after"),
+        Effect::Start => ("reconcile.start.before", "reconcile.start.after"),
+        Effect::Stop => ("reconcile.stop.before", "reconcile.stop.after"),
+        Effect::Clear => ("reconcile.clear.before", "reconcile.clear.after"),
+        Effect::Delete => ("reconcile.delete.before", "reconcile.delete.after"),
+        Effect::Password => ("reconcile.password.before", "reconcile.password.after"),
+        Effect::Apply => ("reconcile.apply.before", "reconcile.apply.after"),
+    }
+}
+
 /// A point that may be reached on any thread; blocks it when armed.
 pub fn hit(name: &str) {
     #[cfg(feature = "failpoints")]

@@ -150,6 +150,7 @@ impl Record {
         if let Some(guest) = &found.guest {
             self.running = true;
             self.started_epoch = guest.boot_epoch;
+            self.troubles.retain(|e, _| !matches!(e, Effect::CreateDisk | Effect::Start));
             return None;
         }
         let (epoch, exit) = match found.last_exit {

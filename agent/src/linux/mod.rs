@@ -2,6 +2,10 @@
 
 pub mod cgroup;
 mod config;
+pub mod disk;
+pub mod ids;
+pub mod load;
+pub mod lxcfs;
 pub mod net;
 
 use std::path::Path;
@@ -94,4 +98,9 @@ impl Host for LinuxHost {
     async fn next_event(&self) -> Event {
         std::future::pending().await
     }
+}
+
+/// Makes a directory, and those above it, that only root may enter.
+fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(path)
 }

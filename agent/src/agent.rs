@@ -1,0 +1,130 @@
+//! One agent: a host, its state, and its line to the control plane, put together.
+//!
+//! ```text
+//!  watch ──▶ board ──▶ worker per VPS ──▶ host
+//!              ▲            │
+//!  report ◀────┴────────────┘ (what each worker sees)
+//! ```
+//!
+//! The reconciler starts first and needs nobody; the line comes after it. [`Agent::start`] is what `berth-agent run`
+//! does and what tests do, with the real host or the simulated one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_proto::EnrolToken;
+
+use crate::board::Board;
+use crate::enrol::{self, EnrolError};
+use crate::host::Host;
+use crate::images::Images;
+use crate::link::{Link, LinkError, renew, report::Reporter, watch};
+use crate::reconcile::Reconciler;
+use crate::store::Store;
+use crate::tasks::Tasks;
+
+/// How long an agent that is asked to stop finishes what it is doing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an agent needs to know, the host aside.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Identity, specs, records and downloads.
+    pub state_dir: PathBuf,
+    /// Used once, if the host is not enrolled yet.
+    pub enrol_token: Option<EnrolToken>,
+    /// Another URL than the token's, for a control plane that has moved.
+    pub server_url: Option<String>,
+    /// What the back-offs of effects and restarts are multiplied with: 1, but for tests that cannot wait.
+    pub pace: f64,
+}
+
+impl AgentConfig {
+    /// An agent with this state directory and nothing else set.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self { state_dir, enrol_token: None, server_url: None, pace: 1.0 }
+    }
+}
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is neither a certificate nor a token.
+    #[error("this host is not enrolled: give --enrol-token, or run `berth-agent enrol --token …` first")]
+    NotEnrolled,
+    /// Enrolment failed.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// The stored identity is unusable.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The state directory is unusable.
+    #[error("the state directory {path} cannot be used: {source}")]
+    State {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    tasks: Tasks,
+    board: Arc<Board>,
+}
+
+impl Agent {
+    /// Takes over the host and connects to the control plane. Returns when VPSes are being looked after; whether the
+    /// control plane answers does not matter, but for a host that is yet to be enrolled.
+    pub async fn start<H: Host>(config: AgentConfig, host: Arc<H>) -> Result<Self, StartError> {
+        let AgentConfig { state_dir, enrol_token, server_url, pace } = config;
+        let mut identity = match (enrol::load(&state_dir)?, enrol_token) {
+            (Some(identity), _) => identity,
+            (None, Some(token)) => enrol::enrol(&state_dir, &token).await?,
+            (None, None) => return Err(StartError::NotEnrolled),
+        };
+        if let Some(url) = server_url {
+            identity.url = url;
+        }
+        tracing::info!(host = identity.host_name, id = %identity.host_id, url = identity.url, "agent starts");
+        let link = Arc::new(Link::new(&identity)?);
+        let store = Store::open(&state_dir);
+        let store = store.map_err(|source| StartError::State { path: state_dir.clone(), source })?;
+
+        let tasks = Tasks::default();
+        let board = Arc::new(Board::default());
+        let images = Arc::new(Images::new(host.clone(), state_dir.join("downloads"), Some(link.clone())));
+        let reconciler =
+            Reconciler::start(host.clone(), store, images.clone(), board.clone(), tasks.clone(), pace).await;
+        let reconciler =
+            reconciler.map_err(|source| StartError::State { path: state_dir.clone(), source })?;
+
+        let seq = watch::Seq::default();
+        tasks.spawn_until_stop(watch::run(link.clone(), reconciler, seq.clone()));
+        tasks.spawn_until_stop(Reporter::new(link.clone(), host, board.clone(), seq).run());
+        tasks.spawn_until_stop(renew::run(link, state_dir));
+        let news = board.clone();
+        tasks.spawn_until_stop(async move { images.keep_ready(|| news.say_soon()).await });
+        Ok(Self { tasks, board })
+    }
+
+    /// What the workers said last, for tests and for people who debug.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Finishes the effects that run, and ends. VPSes go on.
+    pub async fn stop(self) {
+        self.tasks.stop(PATIENCE).await;
+    }
+
+    /// Ends at once, wherever it stands. VPSes go on, as they do after `kill -9`.
+    pub async fn abort(self) {
+        self.tasks.abort().await;
+    }
+}

@@ -1,0 +1,107 @@
+//! How long to wait before trying again. Pure; the randomness is a parameter.
+//!
+//! Three cases: an effect that failed, a guest that ended by itself, and a call to the control plane that failed.
+
+use std::time::Duration;
+
+use berth_proto::Exit;
+
+/// After giving a generation up, a start of a VPS that has run before is still tried this often.
+pub const GIVEN_UP: Duration = Duration::from_secs(300);
+
+/// A guest that ran this long is healthy: its next end counts as the first.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+/// Reboots in a row, each within [`HEALTHY`], that are not slowed down.
+const FREE_REBOOTS: u32 = 5;
+
+/// `base` doubled for each attempt after the first, up to `cap`, and from that the upper half at random, so that many
+/// that failed together do not try together. `random` is in 0..1.
+#[must_use]
+pub fn doubled(base: Duration, cap: Duration, attempt: u32, random: f64) -> Duration {
+    let factor = 2u32.saturating_pow(attempt.saturating_sub(1).min(31));
+    let whole = base.saturating_mul(factor).min(cap);
+    whole.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+}
+
+/// The wait before an effect that failed `attempts` times is tried again.
+#[must_use]
+pub fn effect(attempts: u32, random: f64) -> Duration {
+    doubled(Duration::from_millis(500), Duration::from_secs(60), attempts, random)
+}
+
+/// The wait before the control plane is asked again after `failures` in a row: any time up to the whole delay, quick
+/// at first (a server that restarts is back within a second), 30 s in the end.
+#[must_use]
+pub fn link(failures: u32, random: f64) -> Duration {
+    let factor = 2u32.saturating_pow(failures.saturating_sub(1).min(31));
+    let whole = Duration::from_millis(100).saturating_mul(factor).min(Duration::from_secs(30));
+    whole.mul_f64(random.clamp(0.0, 1.0))
+}
+
+/// Keeps a guest that ends again and again from taking the host with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Restarts {
+    in_a_row: u32,
+}
+
+impl Restarts {
+    /// The guest ended by itself after running for `ran`. Returns the wait before it is started again.
+    pub fn ended(&mut self, exit: Exit, ran: Duration) -> Duration {
+        if ran >= HEALTHY {
+            self.in_a_row = 0;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let cap = GIVEN_UP;
+        match exit {
+            Exit::Halt | Exit::Stopped => Duration::ZERO,
+            Exit::Reboot if self.in_a_row <= FREE_REBOOTS => Duration::ZERO,
+            Exit::Reboot => doubled(Duration::from_secs(5), cap, self.in_a_row - FREE_REBOOTS, 1.0),
+            Exit::Code(_) | Exit::Signal(_) | Exit::Lost => {
+                doubled(Duration::from_secs(1), cap, self.in_a_row, 1.0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(d: Duration) -> f64 {
+        d.as_secs_f64()
+    }
+
+    #[test]
+    fn waits_double_up_to_a_cap() {
+        let at = |n| secs(effect(n, 1.0));
+        assert_eq!([at(1), at(2), at(3), at(4)], [0.5, 1.0, 2.0, 4.0]);
+        assert_eq!(at(99), 60.0);
+        assert_eq!(secs(effect(2, 0.0)), 0.5);
+        assert_eq!(secs(link(1, 1.0)), 0.1);
+        assert_eq!(secs(link(u32::MAX, 1.0)), 30.0);
+        assert_eq!(secs(link(9, 0.0)), 0.0);
+    }
+
+    #[test]
+    fn reboots_are_free_until_they_are_a_loop() {
+        let mut restarts = Restarts::default();
+        let quick = Duration::from_secs(2);
+        let waits: Vec<f64> = (0..8).map(|_| secs(restarts.ended(Exit::Reboot, quick))).collect();
+        assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 10.0, 20.0]);
+        assert_eq!(secs(restarts.ended(Exit::Reboot, HEALTHY)), 0.0);
+        assert_eq!(secs(restarts.ended(Exit::Reboot, quick)), 0.0);
+    }
+
+    #[test]
+    fn crashes_are_slowed_down_from_the_first() {
+        let mut restarts = Restarts::default();
+        let waits: Vec<f64> =
+            (0..4).map(|_| secs(restarts.ended(Exit::Signal(11), Duration::ZERO))).collect();
+        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0]);
+        assert_eq!(secs(restarts.ended(Exit::Lost, HEALTHY)), 1.0);
+        for _ in 0..50 {
+            assert!(restarts.ended(Exit::Code(1), Duration::ZERO) <= GIVEN_UP);
+        }
+    }
+}

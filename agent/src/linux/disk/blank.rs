@@ -1,0 +1,78 @@
+//! Formatted blanks: for each size an ext4 image whose `df` shows that size.
+//!
+//! A file system keeps part of its device for itself, and how much depends on its size, so the image is made larger
+//! until what remains is what was sold.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const MIB: u64 = 1 << 20;
+
+/// A blank whose file system offers `bytes`, made now if it is not there.
+pub(super) fn of_size(dir: &Path, bytes: u64) -> io::Result<PathBuf> {
+    let whole = dir.join(format!("{bytes}.ext4"));
+    if whole.is_file() {
+        return Ok(whole);
+    }
+    super::make_private_dir(dir)?;
+    let partial = dir.join(format!("{bytes}.new"));
+    let made = format_until_right(&partial, bytes).and_then(|()| std::fs::rename(&partial, &whole));
+    made.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+    Ok(whole)
+}
+
+fn format_until_right(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut size = bytes + bytes / 50 + 70 * MIB;
+    for _ in 0..4 {
+        size = size.next_multiple_of(MIB);
+        format(path, size)?;
+        let usable = usable(path)?;
+        if usable >= bytes && usable - bytes <= (bytes / 500).max(2 * MIB) {
+            break;
+        }
+        size = size + bytes + MIB - usable;
+    }
+    File::open(path)?.sync_all()
+}
+
+fn format(path: &Path, size: u64) -> io::Result<()> {
+    File::create(path)?.set_len(size)?;
+    let output = Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-m", "0", "-b", "4096", "-L", "berth"])
+        .args([
+            "-O",
+            "^resize_inode,metadata_csum,64bit",
+            "-E",
+            "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+        ])
+        .arg(path)
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("No space left") {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Err(io::Error::other(format!("mkfs.ext4 failed: {}", said.trim())))
+}
+
+/// What `df` will show as the file system's size: all blocks but those that ext4 counts as its own. From the
+/// superblock: s_blocks_count_lo at 4 and _hi at 0x150, s_log_block_size at 0x18, s_overhead_clusters at 0x248.
+fn usable(image: &Path) -> io::Result<u64> {
+    let mut superblock = [0; 1024];
+    File::open(image)?.read_exact_at(&mut superblock, 1024)?;
+    let word = |at: usize| {
+        u64::from(u32::from_le_bytes([
+            superblock[at],
+            superblock[at + 1],
+            superblock[at + 2],
+            superblock[at + 3],
+        ]))
+    };
+    let blocks = word(0x4) | word(0x150) << 32;
+    Ok((blocks - word(0x248).min(blocks)) * (1024 << word(0x18)))
+}

@@ -1,0 +1,71 @@
+//! Tests of disk images on the machine's own file system.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+const GIB: i64 = 1 << 30;
+
+fn disks() -> (tempfile::TempDir, Disks) {
+    let dir = tempfile::tempdir().unwrap();
+    let disks = Disks::new(dir.path(), 0);
+    (dir, disks)
+}
+
+#[tokio::test]
+async fn a_disk_is_sparse_whole_and_deleted() {
+    let (_dir, disks) = disks();
+    let id = VpsId(5);
+    disks.create(id, 10 * GIB).await.unwrap();
+    let meta = std::fs::metadata(disks.path(id)).unwrap();
+    assert!(meta.len() > 10 * GIB as u64, "{}", meta.len());
+    assert!(meta.blocks() * 512 < 32 << 20, "{} bytes are really written", meta.blocks() * 512);
+    let checked = std::process::Command::new("e2fsck").args(["-fn"]).arg(disks.path(id)).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    assert_eq!(disks.list(), [id]);
+
+    // making it again leaves it as it is
+    disks.create(id, 10 * GIB).await.unwrap();
+    assert_eq!(std::fs::metadata(disks.path(id)).unwrap().ino(), meta.ino());
+    disks.delete(id).await.unwrap();
+    disks.delete(id).await.unwrap();
+    assert_eq!(disks.list(), []);
+}
+
+#[test]
+fn df_will_show_what_was_sold() {
+    let dir = tempfile::tempdir().unwrap();
+    for gib in [1, 10, 40] {
+        let bytes = gib * GIB as u64;
+        let blank = blank::of_size(dir.path(), bytes).unwrap();
+        let dumped = std::process::Command::new("dumpe2fs").arg("-h").arg(&blank).output().unwrap();
+        let text = String::from_utf8(dumped.stdout).unwrap();
+        let field = |name: &str| -> u64 {
+            text.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().parse().unwrap()
+        };
+        let shown = (field("Block count:") - field("Overhead clusters:")) * 4096;
+        assert!(shown >= bytes && shown - bytes < bytes / 100, "{gib} GiB: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_pool_is_said_and_nothing_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let disks = Disks::new(dir.path(), u64::MAX / 2);
+    let fault = disks.create(VpsId(1), GIB).await.unwrap_err();
+    assert_eq!((fault.code.as_str(), fault.terminal), ("disk_pool_full", true));
+    assert!(fault.message.contains("delete a server"), "{}", fault.message);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn half_a_disk_is_no_disk() {
+    let (dir, disks) = disks();
+    let id = VpsId(3);
+    std::fs::create_dir_all(dir.path().join("vps/3")).unwrap();
+    std::fs::write(dir.path().join("vps/3/disk.img.new"), "half").unwrap();
+    assert!(disks.half_made(id) && !disks.exists(id));
+    assert_eq!(disks.list(), [id]);
+    disks.create(id, GIB).await.unwrap();
+    assert!(disks.exists(id) && !disks.half_made(id));
+}

@@ -1,0 +1,380 @@
+//! A simulated host: the same promises as the real one, kept in memory.
+//!
+//! It lets thousands of agents run in one process (`berth-agent run --simulate N`) and lets tests drive the real
+//! reconciler and the real link without root. Guests belong to the host, not to the agent: keep the [`SimHost`], drop
+//! the agent, start another one on it, and the guests still run. Effects take a little time and can be cut anywhere,
+//! as by `kill -9`; what a cut leaves is what a real host would have (half a disk, debris).
+//!
+//! Misuse panics: starting a second guest beside a running one, deleting a disk under a guest. So every test that runs
+//! on it also checks the reconciler's order of effects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use berth_proto::{
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+};
+use chrono::Utc;
+use tokio::sync::Notify;
+
+use crate::host::{Event, Fault, Found, Guest, Host};
+use crate::plan::Effect;
+
+/// How a simulated host behaves.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// What it says it can hold. Making disks beyond `disk_bytes` fails.
+    pub capacity: Capacity,
+    /// How long making a disk takes.
+    pub create: Duration,
+    /// How long starting a guest takes.
+    pub start: Duration,
+    /// How long a guest takes to stop when it is asked; none for a guest that does not listen.
+    pub stop: Option<Duration>,
+    /// Whether templates must be fetched before disks are made from them.
+    pub needs_images: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            capacity: Capacity { cpu_milli: 16_000, memory_bytes: 64 << 30, disk_bytes: 1 << 40 },
+            create: Duration::from_millis(2),
+            start: Duration::from_millis(5),
+            stop: Some(Duration::from_millis(20)),
+            needs_images: false,
+        }
+    }
+}
+
+/// How often each effect was carried out to its end on one VPS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Disks made.
+    pub creates: u32,
+    /// Guests started.
+    pub starts: u32,
+    /// Guests asked to stop.
+    pub asks: u32,
+    /// Running guests killed.
+    pub kills: u32,
+    /// Disks deleted.
+    pub deletes: u32,
+    /// Passwords set in a running guest.
+    pub passwords: u32,
+    /// Changes applied to a running guest.
+    pub applies: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SimVps {
+    found: Found,
+    disk_bytes: i64,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    behaviour: Behaviour,
+    vpses: BTreeMap<VpsId, SimVps>,
+    templates: Vec<String>,
+    settings: Option<HostSettings>,
+    events: VecDeque<Event>,
+    failures: VecDeque<(Option<VpsId>, Effect, Fault)>,
+}
+
+/// A host that exists in memory only. Clones are the same host.
+#[derive(Clone, Debug, Default)]
+pub struct SimHost {
+    state: Arc<Mutex<State>>,
+    noticed: Arc<Notify>,
+}
+
+impl SimHost {
+    /// An empty host.
+    #[must_use]
+    pub fn new(behaviour: Behaviour) -> Self {
+        let host = Self::default();
+        host.lock().behaviour = behaviour;
+        host
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("a test that misused the simulated host has failed before")
+    }
+
+    /// Changes how it behaves from now on.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.lock().behaviour);
+    }
+
+    /// Lets the next such effect (of this VPS, or of any) fail. Call it several times for several failures.
+    pub fn fail(&self, id: Option<VpsId>, effect: Effect, fault: Fault) {
+        self.lock().failures.push_back((id, effect, fault));
+    }
+
+    /// The guest ends by itself.
+    pub fn end_guest(&self, id: VpsId, exit: Exit) {
+        let mut state = self.lock();
+        let Some(vps) = state.vpses.get_mut(&id) else { return };
+        let Some(guest) = vps.found.guest.take() else { return };
+        vps.found.last_exit = (exit != Exit::Lost).then_some((guest.boot_epoch, exit));
+        vps.found.leftovers = true;
+        state.events.push_back(Event::Ended(id));
+        drop(state);
+        self.noticed.notify_one();
+    }
+
+    /// The machine restarts: every guest is gone, and nobody saw how.
+    pub fn lose_power(&self) {
+        let mut state = self.lock();
+        for vps in state.vpses.values_mut() {
+            vps.found.guest = None;
+            vps.found.last_exit = None;
+            vps.found.leftovers = false;
+        }
+        state.events.clear();
+    }
+
+    /// Puts a VPS here that no agent made, or changes what is there of one.
+    pub fn put(&self, id: VpsId, found: Found) {
+        self.lock().vpses.entry(id).or_default().found = found;
+    }
+
+    /// What is there of a VPS.
+    #[must_use]
+    pub fn look(&self, id: VpsId) -> Found {
+        self.lock().vpses.get(&id).map(|v| v.found.clone()).unwrap_or_default()
+    }
+
+    /// What was done to a VPS since the host exists.
+    #[must_use]
+    pub fn counts(&self, id: VpsId) -> Counts {
+        self.lock().vpses.get(&id).map(|v| v.counts).unwrap_or_default()
+    }
+
+    /// The VPSes that run.
+    #[must_use]
+    pub fn running(&self) -> Vec<VpsId> {
+        let state = self.lock();
+        state.vpses.iter().filter(|(_, v)| v.found.guest.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// The settings that were applied last.
+    #[must_use]
+    pub fn settings(&self) -> Option<HostSettings> {
+        self.lock().settings.clone()
+    }
+
+    fn refused(&self, id: VpsId, effect: Effect) -> Result<(), Fault> {
+        let mut state = self.lock();
+        let hit =
+            |(of, what, _): &(Option<VpsId>, Effect, Fault)| *what == effect && of.is_none_or(|of| of == id);
+        match state.failures.iter().position(hit).and_then(|at| state.failures.remove(at)) {
+            Some((_, _, fault)) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    fn change<T>(&self, id: VpsId, change: impl FnOnce(&mut SimVps) -> T) -> T {
+        change(self.lock().vpses.entry(id).or_default())
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        self.lock().behaviour.clone()
+    }
+}
+
+impl Host for SimHost {
+    async fn facts(&self) -> HostFacts {
+        HostFacts {
+            kernel: "simulated".into(),
+            os: "simulated".into(),
+            arch: std::env::consts::ARCH.into(),
+            cgroup_mode: "unified".into(),
+            missing: Vec::new(),
+        }
+    }
+
+    async fn capacity(&self) -> Capacity {
+        self.lock().behaviour.capacity
+    }
+
+    async fn metrics(&self) -> HostMetrics {
+        let state = self.lock();
+        let running = state.vpses.values().filter(|v| v.found.guest.is_some()).count();
+        let running = i64::try_from(running).unwrap_or(i64::MAX);
+        let capacity = state.behaviour.capacity;
+        HostMetrics {
+            cpu_busy: (f64::from(i32::try_from(running).unwrap_or(i32::MAX)) / 100.0).min(1.0),
+            load1: 0.1,
+            memory_used_bytes: running.saturating_mul(64 << 20).min(capacity.memory_bytes),
+            memory_total_bytes: capacity.memory_bytes,
+            disk_used_bytes: state.vpses.values().map(|v| v.disk_bytes).sum(),
+            disk_total_bytes: capacity.disk_bytes,
+        }
+    }
+
+    async fn configure(&self, settings: &HostSettings) -> Result<(), Fault> {
+        self.lock().settings = Some(settings.clone());
+        Ok(())
+    }
+
+    async fn inventory(&self) -> Vec<VpsId> {
+        let state = self.lock();
+        let something = |v: &SimVps| v.found != Found::default();
+        state.vpses.iter().filter(|(_, v)| something(v)).map(|(id, _)| *id).collect()
+    }
+
+    async fn find(&self, id: VpsId) -> Found {
+        self.look(id)
+    }
+
+    async fn has_template(&self, sha256: &str) -> bool {
+        let state = self.lock();
+        !state.behaviour.needs_images || state.templates.iter().any(|t| t == sha256)
+    }
+
+    async fn templates(&self) -> Vec<String> {
+        self.lock().templates.clone()
+    }
+
+    async fn unpack(&self, image: &ImageRef, archive: &Path) -> Result<(), Fault> {
+        let size = std::fs::metadata(archive).map(|m| m.len()).unwrap_or_default();
+        if i64::try_from(size) != Ok(image.size_bytes) {
+            return Err(VpsFault::terminal("image_digest_mismatch", format!("{size} bytes")));
+        }
+        let mut state = self.lock();
+        if !state.templates.contains(&image.sha256) {
+            state.templates.push(image.sha256.clone());
+        }
+        Ok(())
+    }
+
+    async fn create_disk(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if !self.has_template(&spec.image.sha256).await {
+            return Err(VpsFault::passing("image_unavailable", "the template is not here"));
+        }
+        self.refused(spec.id, Effect::CreateDisk)?;
+        let used: i64 = self.lock().vpses.values().map(|v| v.disk_bytes).sum();
+        if used + spec.limits.disk_bytes > self.behaviour().capacity.disk_bytes {
+            return Err(VpsFault::terminal("disk_pool_full", "the simulated disk pool is full"));
+        }
+        self.change(spec.id, |v| v.found.leftovers = true);
+        tokio::time::sleep(self.behaviour().create).await;
+        self.change(spec.id, |v| {
+            assert!(!v.found.disk, "VPS {} has a disk already", spec.id);
+            v.found.leftovers = false;
+            v.found.disk = true;
+            v.disk_bytes = spec.limits.disk_bytes;
+            v.counts.creates += 1;
+        });
+        Ok(())
+    }
+
+    async fn start(&self, spec: &VpsSpec) -> Result<Guest, Fault> {
+        self.refused(spec.id, Effect::Start)?;
+        self.change(spec.id, |v| {
+            assert!(v.found.disk && v.found.guest.is_none(), "VPS {}: {:?}", spec.id, v.found);
+            v.found.last_exit = None;
+            v.found.leftovers = true;
+        });
+        tokio::time::sleep(self.behaviour().start).await;
+        let guest = Guest { boot_epoch: spec.boot_epoch, started_at: Utc::now() };
+        self.change(spec.id, |v| {
+            v.found.leftovers = false;
+            v.found.guest = Some(guest.clone());
+            v.counts.starts += 1;
+        });
+        Ok(guest)
+    }
+
+    async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Stop)?;
+        self.change(id, |v| v.counts.asks += 1);
+        if let Some(delay) = self.behaviour().stop {
+            let (host, asked) = (self.clone(), self.look(id).guest);
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                if host.look(id).guest == asked {
+                    host.end_guest(id, Exit::Halt);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn kill(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Stop)?;
+        if self.look(id).guest.is_some() {
+            self.change(id, |v| v.counts.kills += 1);
+            self.end_guest(id, Exit::Signal(9));
+        }
+        self.change(id, |v| {
+            v.found.unsure = false;
+            v.found.leftovers = true;
+        });
+        Ok(())
+    }
+
+    async fn remove_leftovers(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Clear)?;
+        self.change(id, |v| {
+            assert!(v.found.guest.is_none(), "VPS {id} runs");
+            v.found.leftovers = false;
+        });
+        Ok(())
+    }
+
+    async fn delete_disk(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Delete)?;
+        self.change(id, |v| {
+            assert!(v.found.guest.is_none() && !v.found.unsure, "VPS {id} may run");
+            v.counts.deletes += u32::from(v.found.disk);
+            v.found = Found::default();
+            v.disk_bytes = 0;
+        });
+        Ok(())
+    }
+
+    async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        self.refused(spec.id, Effect::Password)?;
+        self.change(spec.id, |v| v.counts.passwords += 1);
+        Ok(())
+    }
+
+    async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        self.refused(spec.id, Effect::Apply)?;
+        self.change(spec.id, |v| v.counts.applies += 1);
+        Ok(())
+    }
+
+    async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {
+        let state = self.lock();
+        let vps = state.vpses.get(&id)?;
+        let guest = vps.found.guest.as_ref()?;
+        let age = (Utc::now() - guest.started_at).num_milliseconds().max(0);
+        Some(VpsMetrics {
+            cpu_usec: age.saturating_mul(10),
+            memory_bytes: 64 << 20,
+            pids: 12,
+            disk_used_bytes: vps.disk_bytes / 10,
+            disk_total_bytes: vps.disk_bytes,
+            net_in_bytes: age,
+            net_out_bytes: age,
+            ..VpsMetrics::default()
+        })
+    }
+
+    async fn next_event(&self) -> Event {
+        loop {
+            let noticed = self.noticed.notified();
+            if let Some(event) = self.lock().events.pop_front() {
+                return event;
+            }
+            noticed.await;
+        }
+    }
+}
