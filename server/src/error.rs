@@ -19,6 +19,9 @@ pub enum Error {
     /// There is no such thing, or it belongs to another project.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// The path exists, the method does not.
+    #[error("method not allowed")]
+    MethodNotAllowed,
     /// A value is wrong; names the field and says what would be right.
     #[error("invalid input in field '{field}': {message}")]
     InvalidInput {
@@ -82,6 +85,7 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::TokenReadonly => "token_readonly",
             Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::InvalidInput { .. } => "invalid_input",
             Self::Json(_) => "json_error",
             Self::Uniqueness(_) => "uniqueness_error",
@@ -104,6 +108,7 @@ impl Error {
             Self::Unauthorized => 401,
             Self::Forbidden(_) | Self::TokenReadonly => 403,
             Self::NotFound(_) => 404,
+            Self::MethodNotAllowed => 405,
             Self::Uniqueness(_) | Self::Conflict(_) => 409,
             Self::ResourceUnavailable(_) => 412,
             Self::TooLarge(_) => 413,
@@ -121,5 +126,22 @@ pub fn broken_constraint(e: &sqlx::Error) -> Option<&str> {
     match e {
         sqlx::Error::Database(db) => db.constraint(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_to_know_stays_here() {
+        let error = Error::from(anyhow::anyhow!("password of the database is hunter2"));
+        assert_eq!((error.code(), error.status()), ("server_error", 500));
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn only_a_database_error_breaks_a_constraint() {
+        assert_eq!(broken_constraint(&sqlx::Error::RowNotFound), None);
     }
 }

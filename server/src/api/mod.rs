@@ -1,3 +1,54 @@
-//! The tenant API, compatible with the hcloud API v1.
+//! The tenant API, compatible with the hcloud API v1: a file a resource.
+//!
+//! Handlers are short and linear: extract, parse into validated values, one call into `db/`, answer. The words of the
+//! hcloud API ("server", "server type") live here and nowhere else. Every answer is JSON in the hcloud API's envelope,
+//! also for paths, methods and bodies that are wrong, and for our own faults.
+//!
+//! The OpenAPI description comes from the same code: [`router`] gives both.
 
+mod actions;
+mod body;
+mod catalog;
+mod datacenters;
+mod docs;
 mod envelope;
+mod images;
+mod locations;
+mod pricing;
+mod query;
+mod server_types;
+mod servers;
+mod shell;
+mod ssh_keys;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use body::{Body, Id, MAX_BODY};
+pub use docs::{ErrorResponse, Problems};
+pub use query::{Listing, Meta, Query};
+pub use shell::{method_not_allowed, not_found, shell};
+
+use crate::app::App;
+use crate::auth;
+
+/// The tenant API below `/v1`, and its description.
+pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, description) = OpenApiRouter::<App>::new()
+        .merge(servers::router())
+        .merge(actions::router())
+        .merge(server_types::router())
+        .merge(images::router())
+        .merge(locations::router())
+        .merge(datacenters::router())
+        .merge(ssh_keys::router())
+        .merge(pricing::router())
+        .split_for_parts();
+    let router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), auth::tenant))
+        .with_state(app);
+    (shell(Router::new().nest("/v1", router)), docs::describe(description))
+}

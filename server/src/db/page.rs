@@ -1,5 +1,7 @@
 //! Parts of lists: which page, in which order, and of how many in all.
 
+use std::cmp::Ordering;
+
 use sqlx::{Postgres, QueryBuilder};
 
 /// A page of a list, counted from 1.
@@ -61,6 +63,17 @@ impl Sort {
         }
         query.push("id asc");
     }
+
+    /// Sorts a list that is wholly in memory; `compare` compares by a column.
+    pub fn apply<T>(sorts: &[Self], all: &mut [T], compare: impl Fn(&str, &T, &T) -> Ordering) {
+        let one = |sort: &Self, a: &T, b: &T| {
+            let order = compare(sort.column, a, b);
+            if sort.descending { order.reverse() } else { order }
+        };
+        all.sort_by(|a, b| {
+            sorts.iter().fold(Ordering::Equal, |order, sort| order.then_with(|| one(sort, a, b)))
+        });
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +85,13 @@ mod tests {
         let cut = |number| Page { number, size: 2 }.cut(vec![1, 2, 3]);
         assert_eq!((cut(1).items, cut(2).items, cut(3).items), (vec![1, 2], vec![3], vec![]));
         assert_eq!(cut(9).total, 3);
+        let by = |column, descending| Sort { column, descending };
+        let mut pairs = vec![(1, 'b'), (2, 'a'), (3, 'b')];
+        Sort::apply(&[by("letter", true), by("number", true)], &mut pairs, |column, a, b| match column {
+            "letter" => a.1.cmp(&b.1),
+            _ => a.0.cmp(&b.0),
+        });
+        assert_eq!(pairs, [(3, 'b'), (1, 'b'), (2, 'a')]);
         assert_eq!(Page { number: i64::MAX, size: 50 }.cut(vec![1]).items.len(), 0);
     }
 }

@@ -51,6 +51,30 @@ impl Plan {
     }
 }
 
+/// What a plan costs. Decimals with ten places.
+#[derive(Clone, Debug)]
+pub struct PlanPrice {
+    /// Which plan.
+    pub plan_id: PlanId,
+    /// Net, an hour.
+    pub hourly_net: String,
+    /// With value-added tax, an hour.
+    pub hourly_gross: String,
+    /// Net, a month.
+    pub monthly_net: String,
+    /// With value-added tax, a month.
+    pub monthly_gross: String,
+}
+
+/// In what is paid.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// ISO 4217 code; the setting `currency`.
+    pub currency: String,
+    /// Value-added tax in per cent; the setting `vat_rate`.
+    pub vat_rate: String,
+}
+
 /// What an operator says of a new plan.
 #[derive(Clone, Debug)]
 pub struct NewPlan {
@@ -100,6 +124,31 @@ pub async fn offered(db: &PgPool) -> Result<Vec<Plan>> {
            from plans where retired_at is null order by plans.price_monthly, id"#
     );
     Ok(all.fetch_all(db).await?)
+}
+
+/// The prices of all plans.
+pub async fn prices(db: &PgPool) -> Result<Vec<PlanPrice>> {
+    let all = sqlx::query_as!(
+        PlanPrice,
+        r#"select p.id as plan_id, price_hourly::text as "hourly_net!", price_monthly::text as "monthly_net!",
+                  round(price_hourly * (1 + vat.rate / 100), 10)::text as "hourly_gross!",
+                  round(price_monthly * (1 + vat.rate / 100), 10)::text as "monthly_gross!"
+           from plans p,
+                (select coalesce((select (value #>> '{}')::numeric from settings where key = 'vat_rate'), 0)) vat(rate)
+           order by p.id"#
+    );
+    Ok(all.fetch_all(db).await?)
+}
+
+/// Currency and tax, as the operator set them.
+pub async fn terms(db: &PgPool) -> Result<Terms> {
+    let terms = sqlx::query_as!(
+        Terms,
+        r#"select coalesce((select value #>> '{}' from settings where key = 'currency'), 'EUR') as "currency!",
+                  round(coalesce((select (value #>> '{}')::numeric from settings where key = 'vat_rate'), 0), 6)::text
+                      as "vat_rate!""#
+    );
+    Ok(terms.fetch_one(db).await?)
 }
 
 /// The offered plan with this id or name.

@@ -17,5 +17,5 @@ pub use create::{Created, NewVps, PlaceName, Reference, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use password::reset_password;
 pub use power::power;
-pub use read::{Filter, Vps, get, list, list_everywhere};
+pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere};
 pub use update::{Update, update};

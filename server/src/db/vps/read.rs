@@ -147,8 +147,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// Only those with these labels.
     pub selector: Selector,
-    /// Only those that are called so.
-    pub status: Vec<Status>,
+    /// Only those that are called by one of these; none of them when there are none.
+    pub status: Option<Vec<Status>>,
     /// In this order (`id`, `name`, `created_at`).
     pub sort: Vec<Sort>,
 }
@@ -157,6 +157,16 @@ pub struct Filter {
 pub async fn get(db: &PgPool, project: ProjectId, id: VpsId) -> Result<Vps> {
     let found = rows(db, &[id.0]).await?;
     found.into_iter().find(|v| v.project_id == project).ok_or(Error::NotFound("server"))
+}
+
+/// Whether the project has, or had, this VPS; its actions stay readable.
+pub async fn ever_existed(db: &PgPool, project: ProjectId, id: VpsId) -> Result<bool> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select 1 from vps where id = $1 and project_id = $2) as "any!""#,
+        id.0,
+        project.0
+    );
+    Ok(any.fetch_one(db).await?)
 }
 
 /// Some VPSes of a project.
@@ -180,12 +190,12 @@ async fn find(db: &PgPool, project: Option<ProjectId>, filter: &Filter, page: Pa
     crate::db::selector::push(&mut query, "labels", &filter.selector);
     Sort::push(&filter.sort, &mut query);
     let ids = query.build_query_scalar::<i64>().fetch_all(db).await?;
-    if filter.status.is_empty() {
+    let Some(status) = &filter.status else {
         let Listed { items: ids, total } = page.cut(ids);
         return Ok(Listed { items: rows(db, &ids).await?, total });
-    }
+    };
     let mut all = rows(db, &ids).await?;
-    all.retain(|v| filter.status.contains(&v.status()));
+    all.retain(|v| status.contains(&v.status()));
     Ok(page.cut(all))
 }
 

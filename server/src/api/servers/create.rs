@@ -1,0 +1,179 @@
+//! `POST /servers`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::wire::Server;
+use crate::api::actions::Action;
+use crate::api::{Body, Problems};
+use crate::app::App;
+use crate::auth::Tenant;
+use crate::db::vps::{self, NewVps, PlaceName, Reference};
+use crate::domain::labels::Labels;
+use crate::domain::names::{UserData, VpsName};
+use crate::error::{Error, Result};
+
+/// A new server.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CreateServer {
+    /// Host name, unique in the project.
+    name: String,
+    #[schema(value_type = String)]
+    server_type: IdOrName,
+    #[schema(value_type = String)]
+    image: IdOrName,
+    /// Where; not together with `datacenter`.
+    #[schema(value_type = Option<String>)]
+    location: Option<IdOrName>,
+    /// Where, more exactly; deprecated.
+    #[schema(value_type = Option<String>)]
+    datacenter: Option<IdOrName>,
+    /// Ids or names of SSH keys. Without any a root password is made.
+    #[schema(value_type = Option<Vec<String>>)]
+    ssh_keys: Option<Vec<IdOrName>>,
+    labels: Option<BTreeMap<String, String>>,
+    /// At most 32 KiB.
+    #[schema(max_length = 32768)]
+    user_data: Option<String>,
+    /// Whether it is started; default true.
+    start_after_create: Option<bool>,
+    public_net: Option<PublicNet>,
+    #[expect(dead_code, reason = "accepted as it is: without volumes there is nothing to mount")]
+    automount: Option<bool>,
+    /// Not supported yet: must be empty.
+    #[schema(max_items = 0)]
+    volumes: Option<Vec<serde_json::Value>>,
+    /// Not supported yet: must be empty.
+    #[schema(max_items = 0)]
+    networks: Option<Vec<serde_json::Value>>,
+    /// Not supported yet: must be empty.
+    #[schema(max_items = 0)]
+    firewalls: Option<Vec<serde_json::Value>>,
+    /// Not supported yet: must be absent.
+    placement_group: Option<i64>,
+}
+
+/// How the world reaches a new server.
+#[derive(Deserialize, ToSchema)]
+struct PublicNet {
+    /// Default true.
+    enable_ipv4: Option<bool>,
+    /// Accepted; there are no IPv6 addresses yet.
+    #[expect(dead_code, reason = "accepted as it is: clients send it with their defaults")]
+    enable_ipv6: Option<bool>,
+    /// Not supported yet: must be absent.
+    ipv4: Option<i64>,
+    /// Not supported yet: must be absent.
+    ipv6: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreateServerResponse {
+    server: Server,
+    action: Action,
+    next_actions: Vec<Action>,
+    /// Only when no SSH key was given. It is shown here and never again.
+    root_password: Option<String>,
+}
+
+/// An id as a number or a text, or a name.
+struct IdOrName(String);
+
+impl<'de> Deserialize<'de> for IdOrName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = IdOrName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id or a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> std::result::Result<IdOrName, E> {
+                Ok(IdOrName(name.into()))
+            }
+
+            fn visit_i64<E>(self, id: i64) -> std::result::Result<IdOrName, E> {
+                Ok(IdOrName(id.to_string()))
+            }
+
+            fn visit_u64<E>(self, id: u64) -> std::result::Result<IdOrName, E> {
+                Ok(IdOrName(id.to_string()))
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+impl From<IdOrName> for Reference {
+    fn from(given: IdOrName) -> Self {
+        Self(given.0)
+    }
+}
+
+impl CreateServer {
+    /// Checks everything that can be checked without the inventory.
+    fn parse(self) -> Result<NewVps> {
+        let empty = |field: &str, values: &Option<Vec<serde_json::Value>>| match values {
+            Some(values) if !values.is_empty() => Err(Error::invalid(field, "is not supported yet")),
+            _ => Ok(()),
+        };
+        empty("volumes", &self.volumes)?;
+        empty("networks", &self.networks)?;
+        empty("firewalls", &self.firewalls)?;
+        if self.placement_group.is_some() {
+            return Err(Error::invalid("placement_group", "is not supported yet"));
+        }
+        let net = self.public_net.as_ref();
+        if net.is_some_and(|n| n.ipv4.is_some()) {
+            return Err(Error::invalid("public_net.ipv4", "a chosen primary IP is not supported yet"));
+        }
+        if net.is_some_and(|n| n.ipv6.is_some()) {
+            return Err(Error::invalid("public_net.ipv6", "a chosen primary IP is not supported yet"));
+        }
+        let place = match (self.location, self.datacenter) {
+            (None, None) => PlaceName::Anywhere,
+            (Some(location), None) => PlaceName::Location(location.into()),
+            (None, Some(datacenter)) => PlaceName::Datacenter(datacenter.into()),
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid("location", "cannot be given together with datacenter"));
+            }
+        };
+        Ok(NewVps {
+            name: VpsName::parse(&self.name)?,
+            plan: self.server_type.into(),
+            image: self.image.into(),
+            place,
+            ssh_keys: self.ssh_keys.unwrap_or_default().into_iter().map(Reference::from).collect(),
+            labels: Labels::parse(self.labels.unwrap_or_default())?,
+            user_data: self.user_data.as_deref().map(UserData::parse).transpose()?.flatten(),
+            start: self.start_after_create.unwrap_or(true),
+            ipv4: net.is_none_or(|n| n.enable_ipv4.unwrap_or(true)),
+        })
+    }
+}
+
+/// Creates a server.
+#[utoipa::path(post, path = "/servers", tag = "servers", security(("token" = [])),
+    request_body = CreateServer, responses((status = 201, body = CreateServerResponse), Problems))]
+pub(super) async fn create(
+    State(app): State<App>,
+    tenant: Tenant,
+    Body(request): Body<CreateServer>,
+) -> Result<(StatusCode, Json<CreateServerResponse>)> {
+    let made = vps::create(&app, tenant.project_id, &request.parse()?).await?;
+    let response = CreateServerResponse {
+        server: Server::one(&app, &made.vps).await?,
+        action: made.action.into(),
+        next_actions: Vec::new(),
+        root_password: made.root_password.map(|p| p.expose().to_owned()),
+    };
+    Ok((StatusCode::CREATED, Json(response)))
+}

@@ -1,0 +1,132 @@
+//! A server as clients of the hcloud API expect it: every key is there, also those of things that Berth does not have.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::catalog::Catalog;
+use crate::api::datacenters::Datacenter;
+use crate::api::images::Image;
+use crate::api::locations::Location;
+use crate::api::server_types::ServerType;
+use crate::app::App;
+use crate::db::images::{self, Image as ImageRow};
+use crate::db::vps::Vps;
+use crate::domain::status::Status;
+use crate::error::Result;
+
+/// A server.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Server {
+    id: i64,
+    name: String,
+    status: Status,
+    created: DateTime<Utc>,
+    public_net: PublicNet,
+    private_net: Vec<serde_json::Value>,
+    server_type: ServerType,
+    datacenter: Datacenter,
+    location: Location,
+    image: Option<Image>,
+    iso: Option<serde_json::Value>,
+    rescue_enabled: bool,
+    /// Whether an action on it is running.
+    locked: bool,
+    backup_window: Option<String>,
+    outgoing_traffic: Option<i64>,
+    ingoing_traffic: Option<i64>,
+    included_traffic: Option<i64>,
+    protection: Protection,
+    labels: BTreeMap<String, String>,
+    volumes: Vec<i64>,
+    load_balancers: Vec<i64>,
+    /// GiB.
+    primary_disk_size: i64,
+    placement_group: Option<serde_json::Value>,
+}
+
+/// What is refused.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+struct Protection {
+    delete: bool,
+    rebuild: bool,
+}
+
+/// How the world reaches it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PublicNet {
+    ipv4: Option<PublicIp>,
+    ipv6: Option<serde_json::Value>,
+    floating_ips: Vec<i64>,
+    firewalls: Vec<serde_json::Value>,
+}
+
+/// A public address.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PublicIp {
+    /// The address as a number: clients want an id, and an address is given out once.
+    id: i64,
+    ip: String,
+    blocked: bool,
+    dns_ptr: String,
+}
+
+impl Server {
+    /// One server, with all that is shown inside of it.
+    pub(super) async fn one(app: &App, vps: &Vps) -> Result<Self> {
+        let images = images::by_ids(&app.db, &[vps.image_id.0]).await?;
+        Self::of(vps, &Catalog::load(app).await?, &images)
+    }
+
+    /// Some servers.
+    pub(super) async fn all(app: &App, vpses: &[Vps]) -> Result<Vec<Self>> {
+        if vpses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let catalog = Catalog::load(app).await?;
+        let ids: Vec<i64> = vpses.iter().map(|v| v.image_id.0).collect();
+        let images = images::by_ids(&app.db, &ids).await?;
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images)).collect()
+    }
+
+    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow]) -> Result<Self> {
+        let address = |ip: std::net::Ipv4Addr| PublicIp {
+            id: i64::from(u32::from(ip)),
+            ip: ip.to_string(),
+            blocked: false,
+            dns_ptr: String::new(),
+        };
+        Ok(Self {
+            id: vps.id.0,
+            name: vps.name.clone(),
+            status: vps.status(),
+            created: vps.created_at,
+            public_net: PublicNet {
+                ipv4: vps.ipv4().map(address),
+                ipv6: None,
+                floating_ips: Vec::new(),
+                firewalls: Vec::new(),
+            },
+            private_net: Vec::new(),
+            server_type: ServerType::of(catalog.plan(vps.plan_id)?, catalog),
+            datacenter: Datacenter::of(catalog.datacenter(vps.datacenter_id)?, catalog)?,
+            location: catalog.location(vps.location_id)?.into(),
+            image: images.iter().find(|i| i.id == vps.image_id).map(Image::from),
+            iso: None,
+            rescue_enabled: false,
+            locked: vps.locked,
+            backup_window: None,
+            outgoing_traffic: None,
+            ingoing_traffic: None,
+            included_traffic: Some(vps.included_traffic),
+            protection: Protection { delete: vps.protect_delete, rebuild: vps.protect_delete },
+            labels: vps.labels.map().clone(),
+            volumes: Vec::new(),
+            load_balancers: Vec::new(),
+            primary_disk_size: vps.disk_bytes >> 30,
+            placement_group: None,
+        })
+    }
+}

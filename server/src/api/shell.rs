@@ -1,0 +1,54 @@
+//! What every JSON request of ours passes through: an id for the log, the limit on bodies, and a net under panics.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use super::body::MAX_BODY;
+use crate::error::Error;
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Puts a JSON API into its shell: `X-Correlation-Id` on every answer and in every line of the log, 413 for bodies that
+/// announce too much, `server_error` for panics.
+pub fn shell(router: Router) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(correlate))
+}
+
+async fn correlate(request: Request, next: Next) -> Response {
+    let id = format!("{:016x}", rand::random::<u64>());
+    let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let mut response = if announced.is_some_and(|n: usize| n > MAX_BODY) {
+        Error::TooLarge(MAX_BODY).into_response()
+    } else {
+        next.run(request).instrument(span).await
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(CORRELATION_ID, value);
+    }
+    response
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives the panic's payload away")]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let said = payload.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+    Error::Internal(anyhow::anyhow!("a handler panicked: {said}")).into_response()
+}
+
+/// For paths that are not there.
+pub async fn not_found() -> Error {
+    Error::NotFound("path")
+}
+
+/// For methods that a path does not have.
+pub async fn method_not_allowed() -> Error {
+    Error::MethodNotAllowed
+}
