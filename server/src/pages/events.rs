@@ -14,7 +14,6 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::db::sessions;
@@ -33,8 +32,6 @@ pub(super) type Parts = Vec<(&'static str, String)>;
 pub(super) struct Feed<L> {
     /// For the database and the news.
     pub(super) app: App,
-    /// Ends the stream.
-    pub(super) stop: CancellationToken,
     /// The session's secret; the stream ends with the session.
     pub(super) cookie: String,
     /// Which news matter.
@@ -97,7 +94,6 @@ where
         tokio::pin!(clock);
         loop {
             tokio::select! {
-                () = self.feed.stop.cancelled() => return false,
                 () = &mut clock => return true,
                 news = self.news.recv() => match news {
                     Ok(changed) if changed != topic => {}
@@ -106,10 +102,7 @@ where
                 },
             }
         }
-        tokio::select! {
-            () = self.feed.stop.cancelled() => return false,
-            () = tokio::time::sleep(GATHER) => {}
-        }
+        tokio::time::sleep(GATHER).await;
         self.news = self.news.resubscribe(); // what came meanwhile is seen by the read that follows
         true
     }

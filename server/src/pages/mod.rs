@@ -35,7 +35,6 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
-use tokio_util::sync::CancellationToken;
 use tower_http::csrf::CsrfLayer;
 
 use self::dress::{Failed, dress};
@@ -51,14 +50,12 @@ const MAX_FORM: usize = 256 * 1024;
 #[derive(Clone, Debug, FromRef)]
 pub(crate) struct Pages {
     app: App,
-    stop: CancellationToken,
     throttle: Throttle,
 }
 
-/// All routes of the dashboard, and the answer to every path that nobody serves. Event streams end when `stop` is
-/// cancelled.
-pub fn router(app: App, stop: CancellationToken) -> Router {
-    let pages = Pages { app, stop, throttle: Throttle::default() };
+/// All routes of the dashboard, and the answer to every path that nobody serves.
+pub fn router(app: App) -> Router {
+    let pages = Pages { app, throttle: Throttle::default() };
     let project = Router::new()
         .route("/servers", get(servers::page))
         .route("/servers/events", get(servers::events))

@@ -5,7 +5,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use berth_web::{Field, Notice, ProjectLink, Range, Section, ServerLive, ServerPage};
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
@@ -52,7 +51,6 @@ pub(super) async fn events(
     member: Member,
     ThingId(id): ThingId,
     State(app): State<App>,
-    State(stop): State<CancellationToken>,
     Query(span): Query<Span>,
 ) -> impl IntoResponse {
     let topic = Changed::Project(member.project.id);
@@ -65,7 +63,7 @@ pub(super) async fn events(
             async move { view.load(&app, range).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, stop, cookie: member.who.cookie, topic, load })
+    stream(Feed { app, cookie: member.who.cookie, topic, load })
 }
 
 /// `POST /projects/{project}/servers/{id}/power`.

@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use berth_web::{ProjectLink, Section, ServerList, ServersPage};
 use chrono::Utc;
-use tokio_util::sync::CancellationToken;
 
 use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
@@ -33,7 +32,6 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<impl 
 pub(super) async fn events(
     member: Member,
     State(app): State<App>,
-    State(stop): State<CancellationToken>,
 ) -> impl IntoResponse {
     let topic = Changed::Project(member.project.id);
     let load = {
@@ -43,7 +41,7 @@ pub(super) async fn events(
             async move { load(&app, &project).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, stop, cookie: member.who.cookie, topic, load })
+    stream(Feed { app, cookie: member.who.cookie, topic, load })
 }
 
 async fn load(app: &App, project: &ProjectLink) -> Result<ServerList> {
