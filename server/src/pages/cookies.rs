@@ -25,7 +25,14 @@ const MINUTE: u32 = 60;
 pub(super) struct SetCookie(String);
 
 impl SetCookie {
-    fn new(config: &Config, name: &str, value: &str, path: &str, same_site: &str, max_age: Option<u32>) -> Self {
+    fn new(
+        config: &Config,
+        name: &str,
+        value: &str,
+        path: &str,
+        same_site: &str,
+        max_age: Option<u32>,
+    ) -> Self {
         let mut line = format!("{name}={value}; Path={path}; HttpOnly; SameSite={same_site}");
         if let Some(seconds) = max_age {
             line.push_str(&format!("; Max-Age={seconds}"));
@@ -41,7 +48,8 @@ impl IntoResponseParts for SetCookie {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        let value = HeaderValue::try_from(self.0).expect("names, values and paths of cookies are ASCII of ours");
+        let value =
+            HeaderValue::try_from(self.0).expect("names, values and paths of cookies are ASCII of ours");
         parts.headers_mut().append(header::SET_COOKIE, value);
         Ok(parts)
     }
@@ -104,7 +112,8 @@ pub(super) fn told(config: &Config, path: &str) -> SetCookie {
 /// The secret that this page is to show.
 pub(super) fn secret(headers: &HeaderMap) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(read(headers, SECRET)?).ok()?).ok()?;
-    (!text.is_empty() && text.len() <= 2048 && !text.chars().any(|c| c.is_control() && c != '\n')).then_some(text)
+    (!text.is_empty() && text.len() <= 2048 && !text.chars().any(|c| c.is_control() && c != '\n'))
+        .then_some(text)
 }
 
 /// Shows a secret on the page at `path`, once.
@@ -141,7 +150,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again() {
         let config = config("http://berth.example");
-        assert_eq!(session(&config, &request(&keep_session(&config, &Secret::new("abc".into())))), Some("abc".into()));
+        assert_eq!(
+            session(&config, &request(&keep_session(&config, &Secret::new("abc".into())))),
+            Some("abc".into())
+        );
         assert_eq!(session(&config, &request(&drop_session(&config))), None);
         assert_eq!(theme(&request(&keep_theme(&config, Theme::Dark))), Theme::Dark);
         let told = tell(&config, "/projects/1/keys", Notice::KeyAdded);
@@ -157,12 +169,17 @@ mod tests {
         let safe = keep_session(&config("https://berth.example"), &Secret::new("abc".into())).0;
         assert_eq!(safe, "__Host-berth=abc; Path=/; HttpOnly; SameSite=Lax; Secure");
         let secret = show_secret(&config("https://berth.example"), "/projects/1/tokens", "abc").0;
-        assert!(secret.contains("Path=/projects/1/tokens; HttpOnly; SameSite=Strict; Max-Age=60; Secure"), "{secret}");
+        assert!(
+            secret.contains("Path=/projects/1/tokens; HttpOnly; SameSite=Strict; Max-Age=60; Secure"),
+            "{secret}"
+        );
     }
 
     #[test]
     fn planted_secrets_do_not_break_out() {
-        for planted in ["%%%", "", &URL_SAFE_NO_PAD.encode("a\u{1b}[2J"), &URL_SAFE_NO_PAD.encode("x".repeat(4096))] {
+        for planted in
+            ["%%%", "", &URL_SAFE_NO_PAD.encode("a\u{1b}[2J"), &URL_SAFE_NO_PAD.encode("x".repeat(4096))]
+        {
             let header = HeaderValue::from_str(&format!("{SECRET}={planted}")).unwrap();
             assert_eq!(secret(&[(header::COOKIE, header)].into_iter().collect()), None, "{planted}");
         }

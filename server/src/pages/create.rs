@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use berth_web::{CreatePage, Field, Section, ServerForm, SummaryPart};
 
+use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::keys::{self, sentence};
 use super::preview::Choices;
 use super::server::capital;
 use super::session::Member;
-use super::cookies;
 use crate::app::App;
 use crate::db::ssh_keys;
 use crate::db::vps::{self, Created, NewVps, PlaceName, Reference};
@@ -40,7 +40,11 @@ pub(super) async fn summary(
 }
 
 /// `POST /projects/{project}/servers/new`.
-pub(super) async fn submit(member: Member, State(app): State<App>, fields: Fields) -> Result<Response, Failed> {
+pub(super) async fn submit(
+    member: Member,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
     let mut choices = Choices::load(&app, member.id()).await?;
     let mut form = choices.posted(&fields);
     if !fields.get("preview").is_empty() {
@@ -62,7 +66,12 @@ pub(super) async fn submit(member: Member, State(app): State<App>, fields: Field
 
 /// Reads every field before anything is done, so that all that is wrong is told at once; then adds the pasted key, then
 /// makes the server. A key that was added stays, chosen, when the server could not be made.
-async fn create(app: &App, project: ProjectId, choices: &mut Choices, form: &mut ServerForm) -> Result<Created> {
+async fn create(
+    app: &App,
+    project: ProjectId,
+    choices: &mut Choices,
+    form: &mut ServerForm,
+) -> Result<Created> {
     let name = VpsName::parse(&form.name.value);
     let labels = berth_web::parse_labels(&form.labels.value)
         .map_err(|e| Error::invalid("labels", e))

@@ -102,13 +102,14 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
         let to = format!("/sign-in{next}");
         let gone = cookies::drop_session(&pages.app.config);
         response = if is_script {
-            (status, [("hx-redirect", "/sign-in")], gone).into_response()
+            (status, [("hx-redirect", "/sign-in")], gone, ()).into_response()
         } else {
             (gone, Redirect::to(&to)).into_response()
         };
     } else if error.is_some() || (bare && (status.is_client_error() || status.is_server_error())) {
         let headers = std::mem::take(response.headers_mut());
-        response = if is_script { status.into_response() } else { message(status, error.as_deref(), theme, &id) };
+        response =
+            if is_script { status.into_response() } else { message(status, error.as_deref(), theme, &id) };
         response.headers_mut().extend(headers);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -118,7 +119,8 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
 }
 
 fn message(status: StatusCode, error: Option<&Error>, theme: Theme, id: &str) -> Response {
-    let told = error.filter(|e| !matches!(e, Error::Internal(_) | Error::NotFound(_))).map(ToString::to_string);
+    let told =
+        error.filter(|e| !matches!(e, Error::Internal(_) | Error::NotFound(_))).map(ToString::to_string);
     let (title, text) = match status.as_u16() {
         403 => ("This is not allowed", "The request came from another site, or you may not do this."),
         404 => ("There is nothing here", "The address is wrong, or what was here is gone."),
@@ -131,8 +133,13 @@ fn message(status: StatusCode, error: Option<&Error>, theme: Theme, id: &str) ->
         ),
     };
     let text = told.unwrap_or_else(|| text.to_owned());
-    let page =
-        MessagePage { theme, status: status.as_u16(), title: title.into(), text, correlation_id: id.to_owned() };
+    let page = MessagePage {
+        theme,
+        status: status.as_u16(),
+        title: title.into(),
+        text,
+        correlation_id: id.to_owned(),
+    };
     match page.render() {
         Ok(html) => (status, private(), Html(html)).into_response(),
         Err(e) => {

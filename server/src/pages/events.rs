@@ -50,8 +50,8 @@ struct Running<L> {
 /// Starts a stream.
 pub(super) fn stream<L, F>(feed: Feed<L>) -> Sse<impl Stream<Item = Result<Event, Infallible>>>
 where
-    L: FnMut() -> F,
-    F: Future<Output = Result<Parts>>,
+    L: FnMut() -> F + Send + 'static,
+    F: Future<Output = Result<Parts>> + Send + 'static,
 {
     let news = feed.app.wake.events(); // before the first read, so that nothing in between is lost
     let running = Running { feed, news, sent: Parts::new(), fresh: true };
@@ -61,8 +61,8 @@ where
 
 async fn next<L, F>(running: Option<Running<L>>) -> Option<(Result<Event, Infallible>, Option<Running<L>>)>
 where
-    L: FnMut() -> F,
-    F: Future<Output = Result<Parts>>,
+    L: FnMut() -> F + Send,
+    F: Future<Output = Result<Parts>> + Send,
 {
     let mut running = running?;
     loop {
@@ -84,8 +84,8 @@ where
 
 impl<L, F> Running<L>
 where
-    L: FnMut() -> F,
-    F: Future<Output = Result<Parts>>,
+    L: FnMut() -> F + Send,
+    F: Future<Output = Result<Parts>> + Send,
 {
     /// Waits for news or the clock; false when the server stops.
     async fn news(&mut self) -> bool {
@@ -117,7 +117,9 @@ where
         let html: String = parts
             .iter()
             .filter(|part| !self.sent.contains(part))
-            .map(|(id, html)| format!("<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>"))
+            .map(|(id, html)| {
+                format!("<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
+            })
             .collect();
         self.sent = parts;
         Ok((!html.is_empty()).then_some(html))

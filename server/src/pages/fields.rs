@@ -68,7 +68,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_form_is_refused() {
-        let request = Request::post("/").header(header::CONTENT_TYPE, "application/json").body(Body::from("{}")).unwrap();
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from("{}"))
+            .unwrap();
         assert!(Fields::from_request(request, &()).await.is_err());
         assert!(read("a=%ff%fe").await.is_err());
     }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use berth_proto::{HostFacts, HostMetrics};
+use berth_proto::{EnrolToken, HostFacts, HostMetrics};
 use berth_web::{
-    Bytes, Cores, EnrolSecret, Field, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive,
-    HostsPage, Lack, Load, Notice, Section, Unit, When,
+    Bytes, Cores, EnrolSecret, Field, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView,
+    HostsLive, HostsPage, Lack, Load, Notice, Section, Unit, When,
 };
 use chrono::{DateTime, Utc};
 
@@ -21,13 +21,16 @@ use super::session::{Operator, SignedIn, ThingId};
 use super::views::{self, Beside};
 use super::{cookies, servers};
 use crate::app::App;
+use crate::auth::secret::Secret;
 use crate::db::hosts::{self, Host};
+use crate::db::locations;
 use crate::db::page::{Page as Part, Sort};
 use crate::db::vps::{self, Filter, Vps};
-use crate::db::locations;
+use crate::db::{self, settings};
 use crate::domain::names::Slug;
 use crate::domain::placement::sellable_cpu;
 use crate::error::{Error, Result};
+use crate::fleet::ca::Ca;
 use crate::ids::HostId;
 use crate::wake::Changed;
 
@@ -67,11 +70,15 @@ pub(super) async fn add_host(
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let mut form = HostForm { name: Field::new(fields.trimmed("name")), datacenter: Field::new(fields.get("datacenter")) };
+    let mut form = HostForm {
+        name: Field::new(fields.trimmed("name")),
+        datacenter: Field::new(fields.get("datacenter")),
+    };
     match enrol(&app, &form).await {
         Ok(command) => {
             let text = format!("{}\n{command}", form.name.value);
-            Ok((cookies::show_secret(&app.config, "/fleet/hosts", &text), Redirect::to("/fleet/hosts")).into_response())
+            Ok((cookies::show_secret(&app.config, "/fleet/hosts", &text), Redirect::to("/fleet/hosts"))
+                .into_response())
         }
         Err(e @ (Error::Internal(_) | Error::Unauthorized)) => Err(e.into()),
         Err(e) => {
@@ -96,8 +103,16 @@ async fn enrol(app: &App, form: &HostForm) -> Result<String> {
             hosts::create(app, &name, wanted.ok_or(Error::NotFound("datacenter"))?.id.0).await?
         }
     };
-    let token = hosts::enrolment(app, HostId(host.id)).await?;
-    Ok(format!("berth-agent enrol {token}"))
+    Ok(format!("berth-agent enrol {}", token(app, host.id).await?))
+}
+
+/// A fresh one-time token for a host.
+async fn token(app: &App, host: i64) -> Result<EnrolToken> {
+    let url = settings::get::<String>(&app.db, settings::AGENT_URL).await?;
+    let url = url.ok_or_else(|| anyhow::anyhow!("no server has written the agents' address yet"))?;
+    let (ca, secret) = (Ca::load(&app.db).await?, Secret::token());
+    db::enrol::add_token(&app.db, host, &secret.hash()).await?;
+    Ok(EnrolToken { url, ca_sha256: ca.sha256(), secret: secret.expose().to_owned() })
 }
 
 /// `GET /fleet/hosts/{id}`.
@@ -133,7 +148,8 @@ pub(super) async fn uncordon(
 }
 
 async fn set_cordon(app: &App, id: i64, cordoned: bool, notice: Notice) -> Result<Response, Failed> {
-    hosts::update(app, HostId(id), hosts::Update { cordoned: Some(cordoned), ..hosts::Update::default() }).await?;
+    hosts::update(app, HostId(id), hosts::Update { cordoned: Some(cordoned), ..hosts::Update::default() })
+        .await?;
     let to = format!("/fleet/hosts/{id}");
     Ok((cookies::tell(&app.config, &to, notice), Redirect::to(&to)).into_response())
 }
@@ -185,7 +201,12 @@ async fn live(app: &App) -> Result<HostsLive> {
     Ok(HostsLive { hosts: hosts::list(&app.db).await?.iter().map(|host| view(host, now)).collect() })
 }
 
-async fn show(app: &App, who: &SignedIn, form: HostForm, secret: Option<EnrolSecret>) -> Result<Page<HostsPage>> {
+async fn show(
+    app: &App,
+    who: &SignedIn,
+    form: HostForm,
+    secret: Option<EnrolSecret>,
+) -> Result<Page<HostsPage>> {
     Ok(Page(HostsPage {
         shell: who.shell(Section::Hosts, None),
         live: live(app).await?,

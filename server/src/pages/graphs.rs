@@ -15,14 +15,24 @@ pub(super) async fn load(app: &App, vps: &Vps, range: Range, now: DateTime<Utc>)
     let step = range.step();
     let to = DateTime::from_timestamp((now.timestamp() / step + 1) * step, 0).unwrap_or(now);
     let from = to - TimeDelta::seconds(range.seconds());
-    let points = samples::series(&app.db, vps.id.0, from, to, Duration::from_secs(step.unsigned_abs())).await?;
+    let points =
+        samples::series(&app.db, vps.id.0, from, to, Duration::from_secs(step.unsigned_abs())).await?;
     Ok(draw(vps, range, from, &points))
 }
 
 fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<Graph> {
     let cores = vps.cpu_milli.max(1) as f64 / 1000.0;
-    let one = |label, value: &dyn Fn(&Point) -> f64| Series { label, values: spread(range, from, points, value) };
-    let graph = |id, title, unit, limit, series| Graph { id, title, unit, range, start: from.timestamp(), limit, series };
+    let one =
+        |label, value: &dyn Fn(&Point) -> f64| Series { label, values: spread(range, from, points, value) };
+    let graph = |id, title, unit, limit, series| Graph {
+        id,
+        title,
+        unit,
+        range,
+        start: from.timestamp(),
+        limit,
+        series,
+    };
     let memory = Some(vps.memory_bytes as f64);
     vec![
         graph("cpu", "CPU", Unit::Percent, None, vec![one("CPU", &|p| p.cpu_percent / cores)]),
@@ -45,7 +55,12 @@ fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<G
 }
 
 /// One value for each step of the range. Points outside of it are left out.
-fn spread(range: Range, from: DateTime<Utc>, points: &[Point], value: &dyn Fn(&Point) -> f64) -> Vec<Option<f64>> {
+fn spread(
+    range: Range,
+    from: DateTime<Utc>,
+    points: &[Point],
+    value: &dyn Fn(&Point) -> f64,
+) -> Vec<Option<f64>> {
     let count = usize::try_from(range.seconds() / range.step()).unwrap_or_default();
     let mut values = vec![None; count];
     for point in points {

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use berth_web::{Field, KeyForm, KeyRow, KeysPage, Notice, Section, When};
 use chrono::Utc;
 
+use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::server::capital;
 use super::session::{Member, ThingId};
-use super::cookies;
 use crate::app::App;
 use crate::db::ssh_keys::{self, SshKey};
 use crate::domain::labels::Labels;
@@ -27,10 +27,8 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<Respo
 
 /// `POST /projects/{project}/keys`.
 pub(super) async fn add(member: Member, State(app): State<App>, fields: Fields) -> Result<Response, Failed> {
-    let mut form = KeyForm {
-        name: Field::new(fields.get("name")),
-        public_key: Field::new(fields.get("public_key")),
-    };
+    let mut form =
+        KeyForm { name: Field::new(fields.get("name")), public_key: Field::new(fields.get("public_key")) };
     match create(&app, member.id(), &form.public_key.value, &form.name.value).await {
         Ok(_) => {
             let to = member.project.path("keys");
@@ -112,7 +110,10 @@ mod tests {
         };
         assert_eq!(blamed(Error::invalid("public_key", "is too long")), (true, false, false));
         assert_eq!(blamed(Error::invalid("name", "must be one line")), (false, true, false));
-        assert_eq!(blamed(Error::Uniqueness("SSH key with the same fingerprint".into())), (true, false, false));
+        assert_eq!(
+            blamed(Error::Uniqueness("SSH key with the same fingerprint".into())),
+            (true, false, false)
+        );
         assert_eq!(blamed(Error::Uniqueness("SSH key with the same name".into())), (false, true, false));
         assert_eq!(blamed(Error::NotFound("project")), (false, false, true));
     }

@@ -97,7 +97,11 @@ async fn home(who: SignedIn) -> Result<Response, Failed> {
     let to = match who.projects.first() {
         Some(project) => project.path("servers"),
         None if who.user.operator => "/fleet/hosts".to_owned(),
-        None => return Err(Error::Forbidden("You are not a member of any project yet. Ask an operator.".into()).into()),
+        None => {
+            return Err(
+                Error::Forbidden("You are not a member of any project yet. Ask an operator.".into()).into()
+            );
+        }
     };
     Ok(Redirect::to(&to).into_response())
 }

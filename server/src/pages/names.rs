@@ -3,19 +3,23 @@
 use rand::seq::IndexedRandom as _;
 
 const HOW: [&str; 24] = [
-    "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "crisp", "deep", "eager", "fair", "fleet", "gentle",
-    "keen", "kind", "light", "merry", "quick", "quiet", "sharp", "silver", "steady", "swift", "warm",
+    "amber", "bold", "brave", "bright", "brisk", "calm", "clear", "crisp", "deep", "eager", "fair", "fleet",
+    "gentle", "keen", "kind", "light", "merry", "quick", "quiet", "sharp", "silver", "steady", "swift",
+    "warm",
 ];
 const WHAT: [&str; 24] = [
-    "anchor", "barge", "beacon", "bollard", "bridge", "buoy", "cape", "clipper", "cove", "cutter", "delta", "dinghy",
-    "dock", "ferry", "gull", "harbour", "heron", "isle", "lagoon", "pier", "reef", "schooner", "sloop", "tide",
+    "anchor", "barge", "beacon", "bollard", "bridge", "buoy", "cape", "clipper", "cove", "cutter", "delta",
+    "dinghy", "dock", "ferry", "gull", "harbour", "heron", "isle", "lagoon", "pier", "reef", "schooner",
+    "sloop", "tide",
 ];
 
 /// A suggestion that is not among `taken`, if one is found soon.
 pub(super) fn suggest(taken: &[String]) -> String {
     let mut rng = rand::rng();
     let mut pick = || {
-        let word = |words: &[&'static str], rng: &mut rand::rngs::ThreadRng| words.choose(rng).copied().unwrap_or("new");
+        let word = |words: &[&'static str], rng: &mut rand::rngs::ThreadRng| {
+            words.choose(rng).copied().unwrap_or("new")
+        };
         format!("{}-{}", word(&HOW, &mut rng), word(&WHAT, &mut rng))
     };
     let free = (0..20).map(|_| pick()).find(|name| !taken.contains(name));

@@ -1,7 +1,8 @@
 //! What the create form holds, as typed; the price and the commands that it stands for.
 
 use berth_web::{
-    Bytes, Cores, Field, ImageChoice, KeyChoice, LocationChoice, Money, PlanChoice, ServerForm, ServerRequest, Summary,
+    Bytes, Cores, Field, ImageChoice, KeyChoice, LocationChoice, Money, PlanChoice, ServerForm,
+    ServerRequest, Summary,
 };
 
 use super::fields::Fields;
@@ -31,7 +32,12 @@ impl Choices {
         let available = locations::available_plans(&app.db).await?;
         let has_room = |plan: &Plan| available.iter().any(|(_, id)| *id == plan.id);
         let image = |i: images::Image| ImageChoice { description: views::image_title(&i), name: i.name };
-        let key = |k: ssh_keys::SshKey| KeyChoice { id: k.id.0, name: k.name, fingerprint: k.fingerprint, chosen: false };
+        let key = |k: ssh_keys::SshKey| KeyChoice {
+            id: k.id.0,
+            name: k.name,
+            fingerprint: k.fingerprint,
+            chosen: false,
+        };
         Ok(Self {
             images: images::offered(&app.db).await?.into_iter().map(image).collect(),
             plans: plans::offered(&app.db).await?.iter().map(|p| plan(p, has_room(p))).collect(),

@@ -29,10 +29,7 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<impl 
 }
 
 /// `GET /projects/{project}/servers/events`.
-pub(super) async fn events(
-    member: Member,
-    State(app): State<App>,
-) -> impl IntoResponse {
+pub(super) async fn events(member: Member, State(app): State<App>) -> impl IntoResponse {
     let topic = Changed::Project(member.project.id);
     let load = {
         let app = app.clone();

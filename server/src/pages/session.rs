@@ -105,7 +105,8 @@ where
         let who = SignedIn::from_request_parts(parts, state).await?;
         let Path(ProjectPath { project }) =
             Path::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("project"))?;
-        let project = who.projects.iter().find(|p| p.id == project).cloned().ok_or(Error::NotFound("project"))?;
+        let project =
+            who.projects.iter().find(|p| p.id == project).cloned().ok_or(Error::NotFound("project"))?;
         Ok(Self { who, project })
     }
 }

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use berth_web::{Field, SignInPage, Theme};
 use serde::Deserialize;
 
+use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::throttle::Throttle;
-use super::cookies;
 use crate::app::App;
 use crate::db::{sessions, users};
 
@@ -34,8 +34,12 @@ pub(super) async fn page(
     {
         return Ok(Redirect::to(next).into_response());
     }
-    let form =
-        SignInPage { theme: cookies::theme(&headers), email: Field::default(), error: None, next: next.to_owned() };
+    let form = SignInPage {
+        theme: cookies::theme(&headers),
+        email: Field::default(),
+        error: None,
+        next: next.to_owned(),
+    };
     Ok(Page(form).into_response())
 }
 
@@ -119,8 +123,17 @@ mod tests {
             assert_eq!(local(good), good);
         }
         for bad in [
-            "", "//evil.example", "/\\evil.example", "/\t/evil.example", "https://evil.example", "javascript:alert(1)",
-            "evil", "/a\r\nSet-Cookie: x=y", "/a\\b", "/sign-in?next=/sign-in", "/ä",
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "evil",
+            "/a\r\nSet-Cookie: x=y",
+            "/a\\b",
+            "/sign-in?next=/sign-in",
+            "/ä",
         ] {
             assert_eq!(local(bad), "/", "{bad:?}");
         }

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use berth_web::{Field, Notice, Section, TokenForm, TokenRow, TokensPage, When};
 use chrono::Utc;
 
+use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::keys::sentence;
 use super::session::{Member, ThingId};
-use super::cookies;
 use crate::app::App;
 use crate::db::tokens::{self, Token};
 use crate::domain::names::Title;
@@ -57,7 +57,12 @@ pub(super) async fn delete(
     Ok((cookies::tell(&app.config, &to, Notice::TokenDeleted), Redirect::to(&to)).into_response())
 }
 
-async fn show(app: &App, member: &Member, form: TokenForm, secret: Option<String>) -> Result<Page<TokensPage>> {
+async fn show(
+    app: &App,
+    member: &Member,
+    form: TokenForm,
+    secret: Option<String>,
+) -> Result<Page<TokensPage>> {
     let now = Utc::now();
     let row = |token: Token| TokenRow {
         id: token.id.0,

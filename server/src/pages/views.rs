@@ -108,7 +108,10 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         labels: labels(vps),
         protected: vps.protect_delete,
         created: When::new(vps.created_at, beside.now),
-        started: vps.observed_started_at.filter(|_| status == Status::Running).map(|at| When::new(at, beside.now)),
+        started: vps
+            .observed_started_at
+            .filter(|_| status == Status::Running)
+            .map(|at| When::new(at, beside.now)),
         powers: Powers {
             on: status == Status::Off,
             off: matches!(status, Status::Running | Status::Starting | Status::Stopping),
