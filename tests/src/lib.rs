@@ -1,7 +1,13 @@
 //! What Berth's tests share: a database per test, a world of a real server and hosts, an HTTP client that validates
 //! every answer against the hcloud API's description, proxies that fail on command.
 
+pub mod check;
+pub mod client;
+pub mod clients;
+pub mod control;
 pub mod db;
 pub mod openapi;
 pub mod proxy;
+pub mod raw_agent;
 pub mod wait;
+pub mod world;

@@ -40,6 +40,7 @@ pub struct Proxy {
     /// Where to connect instead of upstream.
     pub addr: SocketAddr,
     mode: watch::Sender<Mode>,
+    upstream: watch::Sender<Upstream>,
     /// Rises when standing connections are to be closed; a count, so that none misses it.
     cuts: watch::Sender<u64>,
     _tasks: JoinSet<()>,
@@ -50,14 +51,24 @@ impl Proxy {
     ///
     /// # Errors
     /// When it cannot listen.
-    pub async fn start(upstream: Upstream) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    pub fn start(upstream: Upstream) -> io::Result<Self> {
+        Self::behind(std::net::TcpListener::bind("127.0.0.1:0")?, upstream)
+    }
+
+    /// As [`Self::start`], behind a listener that stands already, for instance inside a network namespace.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn behind(listener: std::net::TcpListener, upstream: Upstream) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
         let (mode, modes) = watch::channel(Mode::Pass);
         let (cuts, cut) = watch::channel(0);
+        let (upstream, upstreams) = watch::channel(upstream);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, modes, cut));
-        Ok(Self { addr, mode, cuts, _tasks: tasks })
+        tasks.spawn(accept(listener, upstreams, modes, cut));
+        Ok(Self { addr, mode, upstream, cuts, _tasks: tasks })
     }
 
     /// Changes what the proxy does, for standing connections too.
@@ -68,6 +79,12 @@ impl Proxy {
         }
     }
 
+    /// Leads new connections somewhere else, and closes those that stand.
+    pub fn lead_to(&self, upstream: Upstream) {
+        self.upstream.send_replace(upstream);
+        self.break_connections();
+    }
+
     /// Closes all standing connections; new ones work.
     pub fn break_connections(&self) {
         self.cuts.send_modify(|n| *n += 1);
@@ -76,13 +93,13 @@ impl Proxy {
 
 async fn accept(
     listener: TcpListener,
-    upstream: Upstream,
+    upstream: watch::Receiver<Upstream>,
     mode: watch::Receiver<Mode>,
     cut: watch::Receiver<u64>,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let (upstream, mode, mut cut) = (upstream.clone(), mode.clone(), cut.clone());
+        let (upstream, mode, mut cut) = (upstream.borrow().clone(), mode.clone(), cut.clone());
         cut.mark_unchanged();
         if *mode.borrow() != Mode::Cut {
             connections.spawn(async move {
@@ -157,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn passes_holds_and_cuts() {
-        let proxy = Proxy::start(Upstream::Tcp(echo().await)).await.expect("it starts");
+        let proxy = Proxy::start(Upstream::Tcp(echo().await)).expect("it starts");
         let mut stream = TcpStream::connect(proxy.addr).await.expect("it listens");
         let mut answer = [0; 3];
         stream.write_all(b"one").await.expect("open");

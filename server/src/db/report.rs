@@ -45,7 +45,7 @@ pub(crate) struct Row {
 pub(crate) async fn take(tx: &mut PgConnection, host: i64, report: &Report) -> anyhow::Result<Option<Host>> {
     let facts = report.facts.as_ref().map(serde_json::to_value).transpose()?;
     let metrics = report.metrics.as_ref().map(serde_json::to_value).transpose()?;
-    let images = if report.partial { None } else { Some(serde_json::to_value(&report.images)?) };
+    let images = Some(serde_json::to_value(&report.images)?); // a partial report leaves out VPSes, not images
     let taken = sqlx::query_as!(
         Host,
         r#"update hosts h set

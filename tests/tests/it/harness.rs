@@ -2,6 +2,7 @@
 
 use berth_tests::db::TestDb;
 use berth_tests::proxy::{Mode, Proxy, Upstream};
+use berth_tests::world::World;
 use sqlx::{Connection, PgConnection};
 
 #[tokio::test]
@@ -24,7 +25,7 @@ async fn every_test_has_its_own_migrated_database() {
 #[tokio::test]
 async fn a_database_can_be_reached_through_a_proxy() {
     let db = TestDb::new().await;
-    let proxy = Proxy::start(Upstream::Unix(db.socket())).await.expect("it starts");
+    let proxy = Proxy::start(Upstream::Unix(db.socket())).expect("it starts");
     let url = db.url_through(proxy.addr);
     let mut connection = PgConnection::connect(&url).await.expect("the proxy leads there");
     sqlx::query("select 1").execute(&mut connection).await.expect("it works");
@@ -33,4 +34,11 @@ async fn a_database_can_be_reached_through_a_proxy() {
     PgConnection::connect(&url).await.expect_err("and stays so");
     proxy.set(Mode::Pass);
     PgConnection::connect(&url).await.expect("until it works again");
+}
+
+#[tokio::test]
+async fn a_world_starts_and_ends() {
+    let w = World::builder().hosts(2).replicas(2).start().await;
+    w.holds_nothing().await;
+    w.finish().await;
 }

@@ -1,2 +1,13 @@
 //! The control plane against simulated hosts: a real server, a real Postgres, the real protocol between them.
+mod access; // tokens, projects, limits, and that no route was forgotten
+mod backups; // a database from an old backup destroys nothing
+mod capacity; // many at once
+mod clients; // the stock hcloud CLI and hcloud-python
+mod errors; // every kind of bad input
 mod harness; // the harness itself
+mod interruptions; // connections, servers, agents and databases that go away in the middle
+mod lifecycle; // a server from its creation to its end
+mod lists; // pages, order, filters
+mod replicas; // several servers on one database
+mod selectors; // the label grammar, by property
+mod strangers; // certificates, tokens and reports that must not be believed

@@ -1,0 +1,71 @@
+"""What a person does with hcloud-python: create with a key, list, read, reboot, reset the password, delete.
+
+Endpoint and token come from HCLOUD_ENDPOINT and HCLOUD_TOKEN; arguments are a public key, a server type and an image.
+Prints one line of JSON with what was seen. Runs with every version of the library from 1.18 on.
+"""
+
+import json
+import os
+import sys
+
+import hcloud
+from hcloud import APIException, Client
+
+# 2.x has them at the top of the package too, 1.18 only here.
+from hcloud.images import Image
+from hcloud.server_types import ServerType
+
+
+def main(public_key: str, server_type: str, image: str) -> None:
+    client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
+    seen = {"version": getattr(hcloud, "__version__", "?")}
+
+    assert client.server_types.get_by_name(server_type).name == server_type
+    assert client.images.get_all(name=image)[0].name == image
+    assert client.locations.get_all() and client.datacenters.get_all()
+
+    key = client.ssh_keys.create(name="python", public_key=public_key, labels={"made-by": "python"})
+    created = client.servers.create(
+        name="python-1",
+        server_type=ServerType(name=server_type),
+        image=Image(name=image),
+        ssh_keys=[key],
+        labels={"made-by": "python"},
+    )
+    assert created.root_password is None, "a server with a key has no password"
+    created.action.wait_until_finished()
+    for action in created.next_actions:
+        action.wait_until_finished()
+
+    found = client.servers.get_all(label_selector="made-by=python")
+    assert [server.id for server in found] == [created.server.id], found
+    server = client.servers.get_by_id(created.server.id)
+    assert server.status == "running", server.status
+    assert server.data_model.server_type.name == server_type
+    seen["ip"] = server.public_net.ipv4.ip
+
+    server.reboot().wait_until_finished()
+    reset = server.reset_password()
+    reset.action.wait_until_finished()
+    assert reset.root_password, "a reset gives a password"
+    server.power_off().wait_until_finished()
+    server.reload()
+    assert server.status == "off", server.status
+    server.power_on().wait_until_finished()
+    server = server.update(name="python-2")
+    assert server.name == "python-2"
+
+    try:
+        client.ssh_keys.create(name="python", public_key=public_key)
+        raise AssertionError("a key can be added once")
+    except APIException as error:
+        assert error.code == "uniqueness_error", error.code
+
+    server.delete().wait_until_finished()
+    key.delete()
+    assert client.servers.get_all() == []
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

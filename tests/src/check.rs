@@ -1,0 +1,115 @@
+//! What must be true of the inventory at any time, and what must be true once nothing is on its way any more.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::wait;
+
+/// Questions whose answer must be empty: each finds what would be a catastrophe, or a slow leak.
+const NEVER: [(&str, &str); 6] = [
+    (
+        "a host's sums differ from its VPSes",
+        "select h.name || ': ' || h.allocated_cpu_milli || ' of cpu, ' || h.allocated_memory || ' of memory, '
+             || h.allocated_disk || ' of disk, ' || h.vps_count || ' VPSes; really '
+             || coalesce(sum(v.cpu_milli), 0) || ', ' || coalesce(sum(v.memory_bytes), 0) || ', '
+             || coalesce(sum(v.disk_bytes), 0) || ', ' || count(v.id)
+         from hosts h left join vps v on v.host_id = h.id and v.deleted_at is null
+         group by h.id
+         having h.allocated_cpu_milli <> coalesce(sum(v.cpu_milli), 0)
+             or h.allocated_memory <> coalesce(sum(v.memory_bytes), 0)
+             or h.allocated_disk <> coalesce(sum(v.disk_bytes), 0)
+             or h.vps_count <> count(v.id)",
+    ),
+    (
+        "a host is oversold",
+        "select name || ': ' || allocated_memory || ' of ' || capacity_memory || ' bytes of memory, ' || allocated_disk
+             || ' of ' || capacity_disk || ' bytes of disk' from hosts
+         where enrolled_at is not null and last_report_at is not null
+           and (allocated_memory > capacity_memory or allocated_disk > capacity_disk
+             or allocated_cpu_milli > capacity_cpu_milli * cpu_overcommit)",
+    ),
+    (
+        "an address belongs to a VPS that is gone",
+        "select host(a.ip) || ' of VPS ' || v.id from addresses a join vps v on v.id = a.vps_id
+         where v.deleted_at is not null",
+    ),
+    (
+        "two VPSes of a project have one name",
+        "select project_id || '/' || lower(name) from vps where deleted_at is null
+         group by project_id, lower(name) having count(*) > 1",
+    ),
+    (
+        "a VPS's sequence is ahead of its host's",
+        "select 'VPS ' || v.id from vps v join hosts h on h.id = v.host_id where v.host_seq > h.seq",
+    ),
+    (
+        "an action has ended without an end, or the other way round",
+        "select 'action ' || id from actions where (status = 'running') <> (finished_at is null)
+             or (status = 'error') <> (error_code is not null)",
+    ),
+];
+
+/// Checks what must be true at any time, also while things are on their way.
+///
+/// # Panics
+/// When it is not.
+pub async fn consistent(db: &PgPool) {
+    for (what, sql) in NEVER {
+        let found: Vec<String> =
+            sqlx::query_scalar(sql).fetch_all(db).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(found.is_empty(), "{what}: {found:#?}");
+    }
+}
+
+/// Waits until no action runs and no tombstone is left, and checks everything.
+///
+/// # Panics
+/// When something stays on its way, or is wrong.
+pub async fn settled(db: &PgPool) {
+    wait::until("all actions and tombstones to be done", Duration::from_secs(30), async || {
+        let open: Vec<String> = sqlx::query_scalar(
+            "select 'action ' || id || ' ' || command || ' of VPS ' || coalesce(vps_id, 0) from actions
+             where status = 'running'
+             union all
+             select 'tombstone of VPS ' || id from vps where deleting_at is not null and deleted_at is null",
+        )
+        .fetch_all(db)
+        .await
+        .map_err(|e| e.to_string())?;
+        if open.is_empty() { Ok(()) } else { Err(open.join(", ")) }
+    })
+    .await;
+    consistent(db).await;
+}
+
+/// Waits until exactly this many VPSes exist and hold exactly as many addresses.
+///
+/// # Panics
+/// When it does not come to that.
+pub async fn holds(db: &PgPool, vpses: i64) {
+    wait::until(&format!("{vpses} VPSes to be held"), Duration::from_secs(30), async || {
+        let found: (i64, i64) = sqlx::query_as(
+            "select (select count(*) from vps where deleted_at is null),
+                    (select count(*) from addresses where vps_id is not null)",
+        )
+        .fetch_one(db)
+        .await
+        .map_err(|e| e.to_string())?;
+        if found == (vpses, vpses) {
+            Ok(())
+        } else {
+            Err(format!("{} VPSes, {} addresses", found.0, found.1))
+        }
+    })
+    .await;
+}
+
+/// The host that a VPS was placed on.
+///
+/// # Panics
+/// When there is no such VPS.
+pub async fn host_of(db: &PgPool, vps: i64) -> i64 {
+    let host = sqlx::query_scalar("select host_id from vps where id = $1").bind(vps).fetch_one(db).await;
+    host.unwrap_or_else(|e| panic!("VPS {vps}: {e}"))
+}

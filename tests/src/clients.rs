@@ -1,0 +1,111 @@
+//! The stock clients of the hcloud API, driven as a person drives them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::client::Api;
+
+/// What a client needs to make a server.
+pub struct Order<'a> {
+    /// Client with the token to use.
+    pub api: &'a Api,
+    /// Name of a server type.
+    pub plan: &'a str,
+    /// Name of an image.
+    pub image: &'a str,
+    /// An OpenSSH public key.
+    pub public_key: &'a str,
+}
+
+/// The `hcloud` CLI: a key, a server with it, and everything that is done to a server until its end. `look` is called
+/// with the server's address while it runs, and with the new root password after that was reset.
+///
+/// # Panics
+/// When the client fails or sees something else than was done.
+pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
+    let home = tempfile::tempdir().expect("a directory for the client's configuration");
+    let run = async |args: &[&str]| output(hcloud(order.api, home.path()).args(args)).await;
+    let json = async |args: &[&str]| -> Value {
+        let text = run(&[args, &["-o", "json"]].concat()).await;
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("hcloud {args:?} prints JSON: {e}\n{text}"))
+    };
+
+    for list in ["server-type", "image", "location", "datacenter"] {
+        assert_ne!(json(&[list, "list"]).await, json!([]), "{list}");
+    }
+    assert!(run(&["server-type", "describe", order.plan]).await.contains(order.plan));
+
+    run(&["ssh-key", "create", "--name", "cli", "--public-key", order.public_key]).await;
+    let (plan, image) = (order.plan, order.image);
+    let create =
+        ["server", "create", "--name", "cli-1", "--type", plan, "--image", image, "--ssh-key", "cli"];
+    let made = run(&[&create[..], &["--label", "made-by=cli"]].concat()).await;
+    assert!(!made.to_lowercase().contains("root password"), "a server with a key has no password:\n{made}");
+
+    let list =
+        run(&["server", "list", "--selector", "made-by=cli", "-o", "noheader", "-o", "columns=name,status"])
+            .await;
+    assert_eq!(list.split_whitespace().collect::<Vec<_>>(), ["cli-1", "running"]);
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!((&server["name"], &server["status"]), (&json!("cli-1"), &json!("running")));
+    let address = run(&["server", "ip", "cli-1"]).await;
+    assert!(run(&["server", "describe", "cli-1"]).await.contains(address.trim()), "in words too");
+
+    run(&["server", "reboot", "cli-1"]).await;
+    let reset = run(&["server", "reset-password", "cli-1"]).await;
+    let password = reset.split_whitespace().last().expect("the new password is printed");
+    assert!(password.len() >= 16, "{reset}");
+    look(address.trim(), password).await;
+
+    run(&["server", "poweroff", "cli-1"]).await;
+    assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
+    run(&["server", "poweron", "cli-1"]).await;
+    run(&["server", "add-label", "cli-1", "tier=web"]).await;
+    run(&["server", "update", "cli-1", "--name", "cli-2"]).await;
+    let server = json(&["server", "describe", "cli-2"]).await;
+    assert_eq!(server["labels"], json!({"made-by": "cli", "tier": "web"}));
+
+    run(&["server", "delete", "cli-2"]).await;
+    run(&["ssh-key", "delete", "cli"]).await;
+    assert_eq!(json(&["server", "list"]).await, json!([]));
+}
+
+/// hcloud-python of every interpreter that has it: Debian's, and those that `BERTH_TEST_PYTHONS` names. Returns what
+/// they saw.
+///
+/// # Panics
+/// When a script fails, or no interpreter has the library.
+pub async fn hcloud_python(order: &Order<'_>) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/hcloud_python.py");
+    let more = std::env::var("BERTH_TEST_PYTHONS").unwrap_or_default();
+    let mut seen = Vec::new();
+    for python in std::iter::once("/usr/bin/python3").chain(more.split(':').filter(|path| !path.is_empty())) {
+        let mut command = Command::new(python);
+        command.arg(&script);
+        command.args([order.public_key, order.plan, order.image]);
+        let text = output(with_endpoint(&mut command, order.api)).await;
+        seen.push(
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{python} prints JSON: {e}\n{text}")),
+        );
+    }
+    seen
+}
+
+fn hcloud(api: &Api, home: &Path) -> Command {
+    let mut command = Command::new(PathBuf::from("hcloud"));
+    with_endpoint(&mut command, api).env("HOME", home).env("XDG_CONFIG_HOME", home);
+    command
+}
+
+fn with_endpoint<'a>(command: &'a mut Command, api: &Api) -> &'a mut Command {
+    command.env("HCLOUD_ENDPOINT", format!("{}/v1", api.base())).env("HCLOUD_TOKEN", api.token())
+}
+
+async fn output(command: &mut Command) -> String {
+    let output = command.kill_on_drop(true).output().await.unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{:?}: {}\n{out}{err}", command.as_std(), output.status);
+    out.into_owned()
+}

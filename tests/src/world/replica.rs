@@ -1,0 +1,64 @@
+//! One server of the control plane, in this process. Clients reach it through a proxy, so its URL survives a restart.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use berth_server::config::Config;
+use berth_server::serve::{self, Server};
+
+use crate::proxy::{Proxy, Upstream};
+
+/// A server that may be stopped and started.
+pub(super) struct Replica {
+    front: Proxy,
+    data_dir: PathBuf,
+    rate_limit: u32,
+    nat_pool: ipnet::Ipv4Net,
+    running: Option<Server>,
+    agents: Option<SocketAddr>,
+}
+
+impl Replica {
+    pub(super) fn new(data_dir: PathBuf, rate_limit: u32, nat_pool: ipnet::Ipv4Net) -> Self {
+        let nowhere = Upstream::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let front = Proxy::start(nowhere).expect("a port is free");
+        Self { front, data_dir, rate_limit, nat_pool, running: None, agents: None }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.front.addr)
+    }
+
+    /// Where agents connect to.
+    pub(super) fn agents(&self) -> SocketAddr {
+        self.agents.expect("the server was started once")
+    }
+
+    pub(super) fn app(&self) -> &berth_server::app::App {
+        &self.running.as_ref().expect("it runs").app
+    }
+
+    pub(super) async fn start(&mut self, database_url: String) {
+        let config = Config {
+            database_url: Some(database_url),
+            data_dir: self.data_dir.clone(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            agent_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            agent_names: vec!["localhost".into(), "127.0.0.1".into()],
+            public_url: self.url(),
+            rate_limit: self.rate_limit,
+            nat_pool: self.nat_pool,
+            ..Config::default()
+        };
+        let server = serve::start(config).await.expect("the server starts");
+        self.front.lead_to(Upstream::Tcp(server.api_addr));
+        self.agents = Some(server.agent_addr);
+        self.running = Some(server);
+    }
+
+    pub(super) async fn stop(&mut self) {
+        if let Some(server) = self.running.take() {
+            server.stop().await;
+        }
+    }
+}
