@@ -9,7 +9,9 @@
 //! The reconciler starts first and needs nobody; the line comes after it. [`Agent::start`] is what `berth-agent run`
 //! does and what tests do, with the real host or the simulated one.
 
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +68,7 @@ pub enum StartError {
         /// Where it should be.
         path: PathBuf,
         /// What is wrong with it.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -75,6 +77,8 @@ pub enum StartError {
 pub struct Agent {
     tasks: Tasks,
     board: Arc<Board>,
+    /// Held while the agent runs; the kernel lets go of it when the process dies.
+    _lock: File,
 }
 
 impl Agent {
@@ -82,6 +86,8 @@ impl Agent {
     /// control plane answers does not matter, but for a host that is yet to be enrolled.
     pub async fn start<H: Host>(config: AgentConfig, host: Arc<H>) -> Result<Self, StartError> {
         let AgentConfig { state_dir, enrol_token, server_url, pace } = config;
+        let lock =
+            lock(&state_dir).map_err(|source| StartError::State { path: state_dir.clone(), source })?;
         let mut identity = match (enrol::load(&state_dir)?, enrol_token) {
             (Some(identity), _) => identity,
             (None, Some(token)) => enrol::enrol(&state_dir, &token).await?,
@@ -109,7 +115,7 @@ impl Agent {
         tasks.spawn_until_stop(renew::run(link, state_dir));
         let news = board.clone();
         tasks.spawn_until_stop(async move { images.keep_ready(|| news.say_soon()).await });
-        Ok(Self { tasks, board })
+        Ok(Self { tasks, board, _lock: lock })
     }
 
     /// What the workers said last, for tests and for people who debug.
@@ -126,5 +132,16 @@ impl Agent {
     /// Ends at once, wherever it stands. VPSes go on, as they do after `kill -9`.
     pub async fn abort(self) {
         self.tasks.abort().await;
+    }
+}
+
+/// Two agents on one state would be two reconcilers of the same VPSes.
+fn lock(state_dir: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(state_dir)?;
+    let file = File::options().create(true).truncate(false).write(true).open(state_dir.join("agent.lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another agent runs on it")),
+        Err(TryLockError::Error(e)) => Err(e),
     }
 }

@@ -140,13 +140,14 @@ impl Board {
         true
     }
 
-    /// What to report: all, or what changed since it was collected last.
+    /// What to report: all, or what changed since it was collected last. A VPS whose worker has not looked yet is told
+    /// as unknown: left out of a full report it would pass for gone.
     pub fn collect(&self, all: bool) -> Vec<VpsObserved> {
         let mut slots = self.lock();
-        let due = slots.values_mut().filter(|slot| all || slot.unsent);
-        due.filter_map(|slot| {
+        let due = slots.iter_mut().filter(|(_, slot)| all || slot.unsent);
+        due.map(|(id, slot)| {
             slot.unsent = false;
-            slot.told.clone()
+            slot.told.clone().unwrap_or_else(|| report::not_looked_yet(*id))
         })
         .collect()
     }
@@ -277,6 +278,18 @@ mod tests {
         assert_eq!(board.collect(false), sent);
         board.sent(&sent);
         assert_eq!(board.take(VpsId(7)).acknowledged, Some(2));
+    }
+
+    #[test]
+    fn a_vps_that_nobody_has_looked_at_is_not_left_out() {
+        let board = Board::default();
+        board.add(VpsId(7), Some(&deleted(7, 2)));
+        assert!(board.collect(false).is_empty());
+        let told = board.collect(true);
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].id, told[0].state, told[0].generation), (VpsId(7), VpsState::Unknown, 0));
+        board.sent(&told);
+        assert_eq!(board.take(VpsId(7)).acknowledged, None);
     }
 
     #[test]

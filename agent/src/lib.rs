@@ -7,6 +7,8 @@
 pub mod agent;
 pub mod backoff;
 pub mod board;
+pub mod cli;
+pub mod config;
 pub mod doctor;
 pub mod enrol;
 pub mod failpoint;

@@ -51,6 +51,14 @@ pub fn observe(view: View<'_>) -> VpsObserved {
     }
 }
 
+/// What to tell of a VPS before anybody has looked.
+#[must_use]
+pub fn not_looked_yet(id: VpsId) -> VpsObserved {
+    let record = Record::default();
+    let view = View { id, desired: None, record: &record, found: None, next: None, damaged: None };
+    VpsObserved { orphan: false, ..observe(view) }
+}
+
 fn state(view: View<'_>) -> VpsState {
     let View { desired, record, found, next, damaged, .. } = view;
     let Some(found) = found.filter(|f| damaged.is_none() && !f.unsure) else {

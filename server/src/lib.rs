@@ -18,6 +18,7 @@ pub mod first_start;
 pub mod fleet;
 pub mod ids;
 pub mod images;
+pub mod pages;
 pub mod postgres;
 pub mod serve;
 pub mod tasks;

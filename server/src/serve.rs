@@ -137,7 +137,10 @@ fn agent_url(config: &Config, bound: SocketAddr) -> String {
 
 /// All routes of listener 1.
 fn router(app: &App) -> Router {
-    Router::new().route("/healthz", get(healthz)).with_state(app.clone())
+    Router::new()
+        .route("/healthz", get(healthz))
+        .with_state(app.clone())
+        .merge(crate::pages::router(app.clone()))
 }
 
 /// Whether this replica can serve: it reaches its database.

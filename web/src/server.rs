@@ -96,8 +96,6 @@ pub struct ServerView {
     pub cores: Cores,
     /// Memory.
     pub memory: Bytes,
-    /// Swap.
-    pub swap: Bytes,
     /// Disk.
     pub disk: Bytes,
     /// Name of its image.

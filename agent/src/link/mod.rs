@@ -175,6 +175,16 @@ impl Link {
     }
 }
 
+#[cfg(test)]
+impl Link {
+    /// A line without TLS to a server that a test made.
+    pub(crate) fn plain(url: String) -> Self {
+        tls::install_provider();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self(RwLock::new(Inner { url, certificate_pem: String::new(), calls: client.clone(), bulk: client }))
+    }
+}
+
 impl Inner {
     fn new(identity: &Identity) -> Result<Self, LinkError> {
         let Identity { url, certificate_pem, key_pem, ca_pem, .. } = identity;

@@ -101,12 +101,14 @@ impl<H: Host> Reporter<H> {
         } else {
             (None, None)
         };
+        // In this order: what the sequence brought must be on the board, or its absence would pass for an answer.
+        let watch_seq = self.seq.load(Ordering::Acquire);
         let vpses = self.board.collect(full);
         Report {
             agent_version: crate::VERSION.into(),
             seq: self.number,
             agent_started_us: self.started_us,
-            watch_seq: self.seq.load(Ordering::Relaxed),
+            watch_seq,
             capacity: self.host.capacity().await,
             facts,
             metrics,

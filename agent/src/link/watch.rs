@@ -31,7 +31,7 @@ pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, seq: Seq) 
                 trouble.over();
                 failpoint::hit_async("link.watch.answered").await;
                 reconciler.take_in(&watch);
-                seq.store(watch.seq, Ordering::Relaxed);
+                seq.store(watch.seq, Ordering::Release); // only now: see the report
             }
             Err(e) => tokio::time::sleep(trouble.with(&e)).await,
         }

@@ -398,7 +398,7 @@ async fn a_damaged_record_harms_nothing() {
     rig.host.lose_power();
     std::fs::write(rig.state().join("vps/7/record.json"), b"{").expect("written");
     rig.start().await;
-    let told = rig.until("told", |_| true).await;
+    let told = rig.until("told", |o| o.fault.is_some()).await;
     assert_eq!(told.state, VpsState::Unknown);
     assert_eq!(told.fault.map(|f| f.code), Some("record_damaged".into()));
     rig.answer(true, vec![Desired::Present(Box::new(spec(ID.0)))]);

@@ -21,6 +21,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 pub mod actions;
 pub mod addresses;
 pub mod enrol;
+pub mod graphs;
 pub mod hosts;
 pub mod images;
 pub mod locations;

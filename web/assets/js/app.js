@@ -1,6 +1,6 @@
 // All script of the dashboard. Every page works without it: forms post, links navigate, a reload shows the new state.
 // What this adds: the event stream (htmx), copy buttons, reading a graph under the pointer, one click per submit.
-import "htmx.org/dist/htmx.js";
+import "./htmx.js";
 import "htmx.org/dist/ext/hx-sse.js";
 import { copyButtons } from "./copy.js";
 import { forms } from "./forms.js";

@@ -143,7 +143,6 @@ pub(crate) fn live() -> ServerLive {
             plan: "b2".into(),
             cores: Cores(2000),
             memory: Bytes(4 * GIB),
-            swap: Bytes(GIB),
             disk: Bytes(40 * GIB),
             image: "Debian 13".into(),
             location: "local".into(),

@@ -1,0 +1,215 @@
+//! The form that makes a server. What is wrong is shown beside its field, with everything as it was typed.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use berth_web::{CreatePage, Field, Section, ServerForm, SummaryPart};
+
+use super::cookies;
+use super::dress::{Failed, Page};
+use super::fields::Fields;
+use super::keys::{self, sentence};
+use super::preview::Choices;
+use super::server::capital;
+use super::session::Member;
+use crate::app::App;
+use crate::db::ssh_keys;
+use crate::db::vps::{self, Created, NewVps, PlaceName, Reference};
+use crate::domain::labels::Labels;
+use crate::domain::names::{UserData, VpsName};
+use crate::domain::ssh::PublicKey;
+use crate::error::{Error, Result};
+use crate::ids::ProjectId;
+
+/// `GET /projects/{project}/servers/new`.
+pub(super) async fn page(member: Member, State(app): State<App>) -> Result<Response, Failed> {
+    let mut choices = Choices::load(&app, member.id()).await?;
+    let form = choices.first_form(&app, member.id()).await?;
+    Ok(show(&app, &member, choices, form).into_response())
+}
+
+/// `POST /projects/{project}/servers/summary`: price and commands of the form as it is now.
+pub(super) async fn summary(
+    member: Member,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<impl IntoResponse, Failed> {
+    let mut choices = Choices::load(&app, member.id()).await?;
+    let form = choices.posted(&fields);
+    Ok(Page(SummaryPart { summary: choices.summary(&app, &form) }))
+}
+
+/// `POST /projects/{project}/servers/new`.
+pub(super) async fn submit(
+    member: Member,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
+    let mut choices = Choices::load(&app, member.id()).await?;
+    let mut form = choices.posted(&fields);
+    if !fields.get("preview").is_empty() {
+        return Ok(show(&app, &member, choices, form).into_response());
+    }
+    match create(&app, member.id(), &mut choices, &mut form).await {
+        Ok(made) => {
+            let to = member.project.path(&format!("servers/{}", made.vps.id));
+            let secret = made.root_password.map(|p| cookies::show_secret(&app.config, &to, p.expose()));
+            Ok((secret, Redirect::to(&to)).into_response())
+        }
+        Err(e) => {
+            let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            blame(e, &mut form)?;
+            Ok((status, show(&app, &member, choices, form)).into_response())
+        }
+    }
+}
+
+/// Reads every field before anything is done, so that all that is wrong is told at once; then adds the pasted key, then
+/// makes the server. A key that was added stays, chosen, when the server could not be made.
+async fn create(
+    app: &App,
+    project: ProjectId,
+    choices: &mut Choices,
+    form: &mut ServerForm,
+) -> Result<Created> {
+    let name = VpsName::parse(&form.name.value);
+    let labels = berth_web::parse_labels(&form.labels.value)
+        .map_err(|e| Error::invalid("labels", e))
+        .and_then(Labels::parse);
+    let user_data = UserData::parse(&form.user_data.value);
+    for (field, chosen, what) in
+        [(&mut form.image, choices.images.len(), "an image"), (&mut form.plan, choices.plans.len(), "a plan")]
+    {
+        if field.value.is_empty() && chosen > 0 {
+            field.error = Some(format!("Choose {what}."));
+        }
+    }
+    let (Ok(name), Ok(labels), Ok(user_data), None, None) =
+        (&name, &labels, &user_data, &form.image.error, &form.plan.error)
+    else {
+        for e in [name.err(), labels.err(), user_data.err()].into_iter().flatten() {
+            blame(e, form)?;
+        }
+        return Err(Error::invalid("form", ""));
+    };
+    if !form.new_key.value.is_empty() {
+        add_key(app, project, choices, form).await?;
+    }
+    let chosen = choices.keys.iter().filter(|key| key.chosen);
+    let new = NewVps {
+        name: name.clone(),
+        plan: Reference(form.plan.value.clone()),
+        image: Reference(form.image.value.clone()),
+        place: match form.location.value.as_str() {
+            "" => PlaceName::Anywhere,
+            name => PlaceName::Location(Reference(name.to_owned())),
+        },
+        ssh_keys: chosen.map(|key| Reference(key.id.to_string())).collect(),
+        labels: labels.clone(),
+        user_data: user_data.clone(),
+        start: true,
+        ipv4: true,
+    };
+    vps::create(app, project, &new).await
+}
+
+/// Adds the pasted key and chooses it. One that the project has already is chosen, not refused.
+async fn add_key(app: &App, project: ProjectId, choices: &mut Choices, form: &mut ServerForm) -> Result<()> {
+    let pasted = form.new_key.value.split_whitespace().collect::<Vec<_>>().join(" ");
+    let blamed = |e: Error, form: &mut ServerForm| {
+        let status = Error::invalid("form", "");
+        keys::blame(e, &mut form.new_key, &mut form.new_key_name).and(Err(status))
+    };
+    let key = match PublicKey::parse(&pasted) {
+        Ok(key) => key,
+        Err(e) => return blamed(e, form),
+    };
+    if let Some(known) = choices.keys.iter_mut().find(|k| k.fingerprint == key.fingerprint()) {
+        known.chosen = true;
+    } else {
+        match keys::create(app, project, &pasted, &form.new_key_name.value).await {
+            Ok(added) => choose(choices, added),
+            Err(e) => return blamed(e, form),
+        }
+    }
+    form.new_key = Field::default();
+    form.new_key_name = Field::default();
+    Ok(())
+}
+
+fn choose(choices: &mut Choices, added: ssh_keys::SshKey) {
+    let (id, name, fingerprint) = (added.id.0, added.name, added.fingerprint);
+    choices.keys.push(berth_web::KeyChoice { id, name, fingerprint, chosen: true });
+}
+
+/// Puts an error beside the field that it is about, or above the form. What is our fault goes on.
+fn blame(e: Error, form: &mut ServerForm) -> Result<()> {
+    match e {
+        Error::InvalidInput { field, message } => {
+            let target = match field.as_str() {
+                "name" => &mut form.name,
+                "server_type" => &mut form.plan,
+                "image" => &mut form.image,
+                "location" | "datacenter" => &mut form.location,
+                "labels" => &mut form.labels,
+                "user_data" => &mut form.user_data,
+                "form" => return Ok(()), // the fields say it themselves
+                _ => {
+                    form.error = Some(sentence(&message));
+                    return Ok(());
+                }
+            };
+            target.error = Some(sentence(&message));
+        }
+        Error::Uniqueness(_) => form.name.error = Some("Another server of the project has this name.".into()),
+        Error::Internal(_) | Error::Unauthorized => return Err(e),
+        other => form.error = Some(capital(&other.to_string())),
+    }
+    Ok(())
+}
+
+fn show(app: &App, member: &Member, choices: Choices, form: ServerForm) -> Page<CreatePage> {
+    let summary = choices.summary(app, &form);
+    let Choices { images, plans, locations, keys } = choices;
+    Page(CreatePage {
+        shell: member.shell(Section::Servers),
+        project: member.project.clone(),
+        images,
+        plans,
+        locations,
+        keys,
+        form,
+        summary,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_shown_somewhere() {
+        let blamed = |e| {
+            let mut form = ServerForm::default();
+            blame(e, &mut form).map(|()| form)
+        };
+        for (field, pick) in [
+            ("name", (|f| f.name) as fn(ServerForm) -> Field),
+            ("server_type", |f| f.plan),
+            ("image", |f| f.image),
+            ("location", |f| f.location),
+            ("labels", |f| f.labels),
+            ("user_data", |f| f.user_data),
+        ] {
+            let form = blamed(Error::invalid(field, "is wrong")).unwrap();
+            assert_eq!(pick(form).error.as_deref(), Some("This is wrong."), "{field}");
+        }
+        let none = Error::ResourceUnavailable("no host in any location has 4 GiB of memory free".into());
+        assert_eq!(
+            blamed(none).unwrap().error.as_deref(),
+            Some("No host in any location has 4 GiB of memory free.")
+        );
+        assert!(blamed(Error::invalid("ssh_keys", "is odd")).unwrap().error.is_some());
+        assert!(blamed(Error::Internal(anyhow::anyhow!("x"))).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! The dashboard: sign in, a project's servers, keys and tokens, and the operators' fleet.
+//!
+//! Handlers are short: who asks ([`session`]), one or two calls of the same functions that the API uses, a view struct,
+//! a page of `berth-web`. Plain forms post and are answered with a redirect, so every page works without script; what
+//! moves is rendered again from the same templates and pushed over an event stream ([`events`]).
+//!
+//! What guards it, in the order in which a request meets it:
+//! - [`dress`]: security headers on every answer, a correlation id, errors as pages.
+//! - `CsrfLayer`: a request that changes something and comes from another site is refused by `Sec-Fetch-Site` and
+//!   `Origin`; the cookie is `SameSite=Lax` besides.
+//! - The session, and for every path with a project the user's membership in it; the id of a thing is then only looked up
+//!   within that project, by the same functions as the API's.
+
+mod assets;
+mod cookies;
+mod create;
+mod dress;
+mod events;
+mod fields;
+mod fleet;
+mod graphs;
+mod keys;
+mod names;
+mod preview;
+mod server;
+mod servers;
+mod session;
+mod sign_in;
+mod throttle;
+mod tokens;
+mod views;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
+use tower_http::csrf::CsrfLayer;
+
+use self::dress::{Failed, dress};
+use self::session::SignedIn;
+use self::throttle::Throttle;
+use crate::app::App;
+use crate::error::Error;
+
+/// The largest form: user data of 32 KiB, percent-encoded, and everything beside it.
+const MAX_FORM: usize = 256 * 1024;
+
+/// What the pages' handlers share.
+#[derive(Clone, Debug, FromRef)]
+pub(crate) struct Pages {
+    app: App,
+    throttle: Throttle,
+}
+
+/// All routes of the dashboard, and the answer to every path that nobody serves.
+pub fn router(app: App) -> Router {
+    let pages = Pages { app, throttle: Throttle::default() };
+    let project = Router::new()
+        .route("/servers", get(servers::page))
+        .route("/servers/events", get(servers::events))
+        .route("/servers/new", get(create::page).post(create::submit))
+        .route("/servers/summary", post(create::summary))
+        .route("/servers/{id}", get(server::page))
+        .route("/servers/{id}/events", get(server::events))
+        .route("/servers/{id}/power", post(server::power))
+        .route("/servers/{id}/reset-password", post(server::reset_password))
+        .route("/servers/{id}/delete", post(server::delete))
+        .route("/keys", get(keys::page).post(keys::add))
+        .route("/keys/{id}/delete", post(keys::delete))
+        .route("/tokens", get(tokens::page).post(tokens::make))
+        .route("/tokens/{id}/delete", post(tokens::delete));
+    let fleet = Router::new()
+        .route("/hosts", get(fleet::hosts).post(fleet::add_host))
+        .route("/hosts/events", get(fleet::events))
+        .route("/hosts/{id}", get(fleet::host))
+        .route("/hosts/{id}/cordon", post(fleet::cordon))
+        .route("/hosts/{id}/uncordon", post(fleet::uncordon))
+        .route("/servers", get(fleet::servers));
+    Router::new()
+        .route("/", get(home))
+        .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/theme", post(sign_in::theme))
+        .nest("/projects/{project}", project)
+        .nest("/fleet", fleet)
+        .fallback(nothing)
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(CsrfLayer::new())
+        .layer(from_fn_with_state(pages.clone(), dress))
+        .merge(Router::new().route("/assets/{file}", get(assets::asset)).layer(from_fn(dress::harden)))
+        .with_state(pages)
+}
+
+/// The first page of whoever is signed in.
+async fn home(who: SignedIn) -> Result<Response, Failed> {
+    let to = match who.projects.first() {
+        Some(project) => project.path("servers"),
+        None if who.user.operator => "/fleet/hosts".to_owned(),
+        None => {
+            return Err(
+                Error::Forbidden("You are not a member of any project yet. Ask an operator.".into()).into()
+            );
+        }
+    };
+    Ok(Redirect::to(&to).into_response())
+}
+
+async fn nothing() -> Failed {
+    Error::NotFound("page").into()
+}

@@ -1,0 +1,193 @@
+//! The page of one server, and what its buttons do.
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use berth_web::{Field, Notice, ProjectLink, Range, Section, ServerLive, ServerPage};
+use serde::Deserialize;
+
+use super::dress::{Failed, Page};
+use super::events::{Feed, stream};
+use super::fields::Fields;
+use super::session::{Member, ThingId};
+use super::{cookies, graphs, servers, views};
+use crate::app::App;
+use crate::db::page::{Page as Part, Sort};
+use crate::db::{actions, vps};
+use crate::domain::power::Command;
+use crate::error::{Error, Result};
+use crate::ids::{ProjectId, VpsId};
+use crate::wake::Changed;
+
+/// Actions on the page.
+const ACTIONS: i64 = 12;
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Span {
+    #[serde(default)]
+    range: String,
+}
+
+/// `GET /projects/{project}/servers/{id}`.
+pub(super) async fn page(
+    member: Member,
+    ThingId(id): ThingId,
+    State(app): State<App>,
+    Query(span): Query<Span>,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let view = View { project: member.project.clone(), id: VpsId(id), operator: member.who.user.operator };
+    let live = view.load(&app, Range::parse(&span.range)).await?;
+    let password = cookies::secret(&headers);
+    let shown = password.is_some().then(|| cookies::secret_shown(&app.config, &path(&member, id)));
+    let told = member.who.told(&app);
+    let shell = member.shell(Section::Servers);
+    let page = ServerPage { shell, live, password, delete: Field::default(), refused: None };
+    Ok((shown, told, Page(page)).into_response())
+}
+
+/// `GET /projects/{project}/servers/{id}/events`.
+pub(super) async fn events(
+    member: Member,
+    ThingId(id): ThingId,
+    State(app): State<App>,
+    Query(span): Query<Span>,
+) -> impl IntoResponse {
+    let topic = Changed::Project(member.project.id);
+    let range = Range::parse(&span.range);
+    let view = View { project: member.project, id: VpsId(id), operator: member.who.user.operator };
+    let load = {
+        let app = app.clone();
+        move || {
+            let (app, view) = (app.clone(), view.clone());
+            async move { view.load(&app, range).await?.parts().map_err(|e| Error::Internal(e.into())) }
+        }
+    };
+    stream(Feed { app, cookie: member.who.cookie, topic, load })
+}
+
+/// `POST /projects/{project}/servers/{id}/power`.
+pub(super) async fn power(
+    member: Member,
+    ThingId(id): ThingId,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
+    let command = match fields.get("command") {
+        "poweron" => Command::PowerOn,
+        "poweroff" => Command::PowerOff,
+        "shutdown" => Command::Shutdown,
+        "reboot" => Command::Reboot,
+        "reset" => Command::Reset,
+        _ => return Err(Error::invalid("command", "is none of the power commands").into()),
+    };
+    match vps::power(&app, member.id(), VpsId(id), command).await {
+        Ok(_) => {
+            let to = path(&member, id);
+            Ok((cookies::tell(&app.config, &to, Notice::PowerAccepted), Redirect::to(&to)).into_response())
+        }
+        Err(e) => refused(&app, &member, id, Field::default(), e).await,
+    }
+}
+
+/// `POST /projects/{project}/servers/{id}/reset-password`.
+pub(super) async fn reset_password(
+    member: Member,
+    ThingId(id): ThingId,
+    State(app): State<App>,
+) -> Result<Response, Failed> {
+    match vps::reset_password(&app, member.id(), VpsId(id)).await {
+        Ok((_, secret)) => {
+            let to = path(&member, id);
+            Ok((cookies::show_secret(&app.config, &to, secret.expose()), Redirect::to(&to)).into_response())
+        }
+        Err(e) => refused(&app, &member, id, Field::default(), e).await,
+    }
+}
+
+/// `POST /projects/{project}/servers/{id}/delete`. The name must be typed; script or none, it is checked here.
+pub(super) async fn delete(
+    member: Member,
+    ThingId(id): ThingId,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
+    let typed = fields.trimmed("confirm");
+    let found = vps::get(&app.db, member.id(), VpsId(id)).await?;
+    if typed != found.name {
+        let error = Some(format!("This is not the name of the server. Type {} to delete it.", found.name));
+        let field = Field { value: typed.to_owned(), error };
+        return answer(&app, &member, id, StatusCode::UNPROCESSABLE_ENTITY, field, None).await;
+    }
+    match vps::delete(&app, member.id(), VpsId(id)).await {
+        Ok(_) => {
+            let to = member.project.path("servers");
+            Ok((cookies::tell(&app.config, &to, Notice::ServerDeleting), Redirect::to(&to)).into_response())
+        }
+        Err(e) => refused(&app, &member, id, Field::new(typed), e).await,
+    }
+}
+
+fn path(member: &Member, id: i64) -> String {
+    member.project.path(&format!("servers/{id}"))
+}
+
+/// Shows the page again with why the domain refused. What is not there and what is our fault are pages of their own.
+async fn refused(app: &App, member: &Member, id: i64, delete: Field, e: Error) -> Result<Response, Failed> {
+    if matches!(e, Error::NotFound(_) | Error::Internal(_) | Error::Unauthorized) {
+        return Err(e.into());
+    }
+    let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::CONFLICT);
+    answer(app, member, id, status, delete, Some(capital(&e.to_string()))).await
+}
+
+async fn answer(
+    app: &App,
+    member: &Member,
+    id: i64,
+    status: StatusCode,
+    delete: Field,
+    refused: Option<String>,
+) -> Result<Response, Failed> {
+    let view = View { project: member.project.clone(), id: VpsId(id), operator: member.who.user.operator };
+    let live = view.load(app, Range::default()).await?;
+    let page = ServerPage { shell: member.shell(Section::Servers), live, password: None, delete, refused };
+    Ok((status, Page(page)).into_response())
+}
+
+/// A sentence of the domain as a sentence of a page.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else { return String::new() };
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{}{end}", first.to_uppercase(), chars.as_str())
+}
+
+#[derive(Clone)]
+struct View {
+    project: ProjectLink,
+    id: VpsId,
+    operator: bool,
+}
+
+impl View {
+    async fn load(&self, app: &App, range: Range) -> Result<ServerLive> {
+        let project = ProjectId(self.project.id);
+        let found = vps::get(&app.db, project, self.id).await?;
+        let newest = actions::Filter {
+            vps: Some(self.id),
+            sort: vec![Sort { column: "id", descending: true }],
+            ..actions::Filter::default()
+        };
+        let activity = actions::list(&app.db, project, &newest, Part::first(ACTIONS)).await?;
+        let beside = servers::beside(app, std::slice::from_ref(&found)).await?;
+        let graphs = graphs::load(app, &found, range, beside.now).await?;
+        Ok(ServerLive {
+            project: self.project.clone(),
+            server: views::server(&found, &beside, self.operator),
+            activity: activity.items.iter().map(|action| views::action(action, beside.now)).collect(),
+            graphs,
+            range,
+        })
+    }
+}

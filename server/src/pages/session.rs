@@ -1,0 +1,147 @@
+//! Who asks: a session from the cookie, the user's projects, and for paths of a project that the user is in it.
+
+use axum::extract::{FromRef, FromRequestParts, Path};
+use axum::http::request::Parts;
+use berth_web::{Notice, ProjectLink, Section, Shell, Theme, User};
+use serde::Deserialize;
+
+use super::cookies::{self, SetCookie};
+use super::dress::Failed;
+use crate::app::App;
+use crate::db::{projects, sessions};
+use crate::error::Error;
+use crate::ids::ProjectId;
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub(super) struct SignedIn {
+    /// Who.
+    pub(super) user: User,
+    /// Where they may work.
+    pub(super) projects: Vec<ProjectLink>,
+    /// The session's secret, to ask again later whether it still holds.
+    pub(super) cookie: String,
+    theme: Theme,
+    notice: Option<Notice>,
+    here: String,
+}
+
+impl SignedIn {
+    /// What stands around a page. `project` is the one that the page is about.
+    pub(super) fn shell(&self, section: Section, project: Option<&ProjectLink>) -> Shell {
+        Shell {
+            user: self.user.clone(),
+            project: project.or(self.projects.first()).cloned(),
+            projects: self.projects.clone(),
+            section,
+            theme: self.theme,
+            notice: self.notice,
+            here: self.here.clone(),
+        }
+    }
+
+    /// Forgets the notice when this page has told it.
+    pub(super) fn told(&self, app: &App) -> Option<SetCookie> {
+        let path = self.here.split('?').next().unwrap_or_default();
+        self.notice.map(|_| cookies::told(&app.config, path))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let app = App::from_ref(state);
+        let cookie = cookies::session(&app.config, &parts.headers).ok_or(Error::Unauthorized)?;
+        let session = sessions::find(&app.db, &cookie).await?.ok_or(Error::Unauthorized)?;
+        let projects = projects::of_user(&app.db, session.user.id).await?;
+        Ok(Self {
+            user: User { email: session.user.email, operator: session.user.operator },
+            projects: projects.into_iter().map(|p| ProjectLink { id: p.id.0, name: p.name }).collect(),
+            cookie,
+            theme: cookies::theme(&parts.headers),
+            notice: cookies::notice(&parts.headers),
+            here: parts.uri.path_and_query().map_or_else(|| "/".into(), |p| p.as_str().to_owned()),
+        })
+    }
+}
+
+/// A member of the project that the path names. For others there is no such project.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    /// Who.
+    pub(super) who: SignedIn,
+    /// The project.
+    pub(super) project: ProjectLink,
+}
+
+impl Member {
+    /// The project's id.
+    pub(super) fn id(&self) -> ProjectId {
+        ProjectId(self.project.id)
+    }
+
+    /// What stands around a page of this project.
+    pub(super) fn shell(&self, section: Section) -> Shell {
+        self.who.shell(section, Some(&self.project))
+    }
+}
+
+#[derive(Deserialize)]
+struct ProjectPath {
+    project: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Member
+where
+    App: FromRef<S>,
+{
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let who = SignedIn::from_request_parts(parts, state).await?;
+        let Path(ProjectPath { project }) =
+            Path::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("project"))?;
+        let project =
+            who.projects.iter().find(|p| p.id == project).cloned().ok_or(Error::NotFound("project"))?;
+        Ok(Self { who, project })
+    }
+}
+
+/// The id of a thing in the path, beside the project's. What is no number does not exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ThingId(pub(super) i64);
+
+#[derive(Deserialize)]
+struct ThingPath {
+    id: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ThingId {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let Path(ThingPath { id }) =
+            Path::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("page"))?;
+        Ok(Self(id))
+    }
+}
+
+/// An operator. For others the fleet's pages do not exist.
+#[derive(Clone, Debug)]
+pub(super) struct Operator(pub(super) SignedIn);
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator
+where
+    App: FromRef<S>,
+{
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let who = SignedIn::from_request_parts(parts, state).await?;
+        if who.user.operator { Ok(Self(who)) } else { Err(Error::NotFound("page").into()) }
+    }
+}

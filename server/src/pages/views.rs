@@ -1,0 +1,132 @@
+//! From rows to what pages show. No decisions: the status comes from the domain, the words from `berth-web`.
+
+use std::collections::HashMap;
+
+use berth_proto::VpsMetrics;
+use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Unit, When};
+use chrono::{DateTime, Utc};
+
+use crate::db::actions::Action;
+use crate::db::images::Image;
+use crate::db::vps::Vps;
+use crate::domain::status::Status as Seen;
+
+/// Of what a page needs besides the rows: the moment, names of images, CPU in use by VPS (1 is one core).
+#[derive(Clone, Debug)]
+pub(super) struct Beside {
+    pub(super) now: DateTime<Utc>,
+    pub(super) images: HashMap<i64, String>,
+    pub(super) cpu: HashMap<i64, f64>,
+}
+
+/// What people call an image.
+pub(super) fn image_title(image: &Image) -> String {
+    if image.description.is_empty() { image.name.clone() } else { image.description.clone() }
+}
+
+/// The word and shape of a status.
+pub(super) fn status(vps: &Vps) -> Status {
+    match vps.status() {
+        Seen::Running => Status::Running,
+        Seen::Initializing => Status::Creating,
+        Seen::Starting => Status::Starting,
+        Seen::Stopping => Status::Stopping,
+        Seen::Off => Status::Off,
+        Seen::Deleting => Status::Deleting,
+        Seen::Unknown => Status::Unknown,
+    }
+}
+
+/// Why the desired state could not be reached.
+pub(super) fn fault(vps: &Vps) -> Option<String> {
+    let fault = vps.observed_fault.as_ref()?;
+    fault["message"].as_str().or(fault["code"].as_str()).map(str::to_owned)
+}
+
+/// CPU and memory in use; none while it does not run.
+pub(super) fn loads(vps: &Vps, beside: &Beside) -> (Option<Load>, Option<Load>) {
+    if status(vps) != Status::Running {
+        return (None, None);
+    }
+    let cpu = beside.cpu.get(&vps.id.0).map(|cores| {
+        let percent = cores * 100_000.0 / vps.cpu_milli.max(1) as f64;
+        Load::of("CPU", percent, 100.0, Unit::Percent.tell(percent.min(100.0)))
+    });
+    let metrics = vps.observed_metrics.clone().and_then(|m| serde_json::from_value::<VpsMetrics>(m).ok());
+    let memory = metrics.map(|m| {
+        let used = m.memory_bytes;
+        Load::of("Memory", used as f64, vps.memory_bytes as f64, Bytes(used).to_string())
+    });
+    (cpu, memory)
+}
+
+fn labels(vps: &Vps) -> Vec<String> {
+    let labels = vps.labels.map().iter();
+    labels.map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") }).collect()
+}
+
+fn image(vps: &Vps, beside: &Beside) -> String {
+    beside.images.get(&vps.image_id.0).unwrap_or(&vps.image_name).clone()
+}
+
+/// A row of the list.
+pub(super) fn row(vps: &Vps, beside: &Beside) -> ServerRow {
+    let (cpu, memory) = loads(vps, beside);
+    ServerRow {
+        id: vps.id.0,
+        name: vps.name.clone(),
+        status: status(vps),
+        fault: fault(vps),
+        plan: vps.plan_name.clone(),
+        specs: format!("{} · {} · {}", Cores(vps.cpu_milli), Bytes(vps.memory_bytes), Bytes(vps.disk_bytes)),
+        image: image(vps, beside),
+        location: vps.location_name.clone(),
+        ipv4: vps.ipv4().map(|ip| ip.to_string()),
+        cpu,
+        memory,
+        labels: labels(vps),
+        created: When::new(vps.created_at, beside.now),
+    }
+}
+
+/// A server, whole. Operators see its host.
+pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
+    let status = status(vps);
+    ServerView {
+        id: vps.id.0,
+        name: vps.name.clone(),
+        status,
+        fault: fault(vps),
+        ipv4: vps.ipv4().map(|ip| ip.to_string()),
+        plan: vps.plan_name.clone(),
+        cores: Cores(vps.cpu_milli),
+        memory: Bytes(vps.memory_bytes),
+        disk: Bytes(vps.disk_bytes),
+        image: image(vps, beside),
+        location: vps.location_name.clone(),
+        host: operator.then(|| vps.host_name.clone()),
+        labels: labels(vps),
+        protected: vps.protect_delete,
+        created: When::new(vps.created_at, beside.now),
+        started: vps
+            .observed_started_at
+            .filter(|_| status == Status::Running)
+            .map(|at| When::new(at, beside.now)),
+        powers: Powers {
+            on: status == Status::Off,
+            off: matches!(status, Status::Running | Status::Starting | Status::Stopping),
+        },
+    }
+}
+
+/// A line of the activity.
+pub(super) fn action(action: &Action, now: DateTime<Utc>) -> ActionRow {
+    ActionRow {
+        id: action.id.0,
+        status: action.status.as_str().to_owned(),
+        command: action.command.clone(),
+        progress: action.progress,
+        started: When::new(action.started_at, now),
+        error: action.error_code.clone().map(|code| (code, action.error_message.clone().unwrap_or_default())),
+    }
+}
