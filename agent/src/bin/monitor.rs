@@ -1,5 +1,5 @@
 //! `berth-monitor`: started by the agent, one for each running VPS. See [`berth_agent::monitor`].
 
-fn main() {
-    berth_agent::monitor::main();
+fn main() -> std::process::ExitCode {
+    berth_agent::monitor::main()
 }

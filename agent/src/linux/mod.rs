@@ -1,102 +1,359 @@
-//! The real host.
+//! The real host: this machine.
+//!
+//! Everything that is made here has the VPS's id in its name (cgroups, the host's side of its interface, its directories)
+//! and can be made or removed any number of times with the same outcome. What runs is never remembered but asked: of
+//! monitors by their sockets and locks, of the kernel by name. So an agent may die at any point, and the next one finds
+//! what there is ([`Host::find`]) and clears what is left ([`Host::remove_leftovers`]).
+//!
+//! ```text
+//! <state>/templates/<sha256>/        unpacked images
+//! <state>/blanks/                    formatted disks to copy from
+//! <state>/ids/<id>                   the VPS's range of user ids
+//! <state>/vps/<id>/disk.img          its disk
+//! <state>/vps/<id>/exit.json         how its last guest ended (written by the monitor)
+//! <state>/vps/<id>/monitor.log       what its last monitor complained about
+//! <run>/<id>/ctl.sock, lock          its monitor
+//! <run>/lxcfs/                       our lxcfs, where the host runs none
+//! ```
 
 pub mod cgroup;
 mod config;
 pub mod disk;
+mod fault;
+mod host_key;
 pub mod ids;
 pub mod load;
 pub mod lxcfs;
+mod measure;
+mod monitors;
 pub mod net;
+mod resolvers;
+mod start;
+mod template;
+mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use berth_proto::{
     Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 
 pub use self::config::{ConfigError, LinuxConfig};
+use self::fault::internal;
+use self::monitors::{AskError, Monitors};
+use self::template::Templates;
+use self::watch::Watch;
+use crate::doctor;
+use crate::failpoint;
 use crate::host::{Event, Fault, Found, Guest, Host};
+use crate::monitor::wire::{Answer, ExitRecord, Request};
+
+/// How long a guest that was killed may take to be gone; its disk's last writes are part of it.
+const DEATH: Duration = Duration::from_secs(30);
+/// How long a change inside a guest may take.
+const CHANGE: Duration = Duration::from_secs(15);
+/// After lxcfs could not be started, it is tried again so much later.
+const LXCFS_AGAIN: Duration = Duration::from_secs(60);
 
 /// This machine.
+#[derive(Debug)]
 pub struct LinuxHost {
     config: LinuxConfig,
+    monitor: PathBuf,
+    tree: Arc<cgroup::Tree>,
+    net: net::Net,
+    disks: disk::Disks,
+    ids: ids::Ids,
+    templates: Templates,
+    monitors: Monitors,
+    load: load::Load,
+    watch: Watch,
+    settings: Mutex<HostSettings>,
+    lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 impl LinuxHost {
-    /// Makes the directories, the nft table and, if configured, starts lxcfs. Touches no VPS.
+    /// Makes the directories, the cgroup parent and the nft table, and begins to start lxcfs. Touches no VPS.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense, or the machine cannot hold VPSes; the message says what to do.
     pub async fn new(config: LinuxConfig) -> Result<Self, Fault> {
         config.validate().map_err(|e| VpsFault::terminal("internal", e.to_string()))?;
-        Ok(Self { config })
+        let monitor = config.monitor().map_err(|e| VpsFault::terminal("internal", e.to_string()))?;
+        let (state, run) = (&config.state_dir, &config.run_dir);
+        for dir in [state, run] {
+            make_private_dir(dir).map_err(|e| internal(&format!("making {}", dir.display()), &e))?;
+        }
+        let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?;
+        net.ensure().await?;
+        let host = Self {
+            monitor: monitor.clone(),
+            tree: Arc::new(cgroup::Tree::open(&config.cgroup_parent)?),
+            net,
+            disks: disk::Disks::new(state, config.disk_reserve_bytes),
+            ids: ids::Ids::open(state, config.id_base).map_err(|e| internal("reading user id ranges", &e))?,
+            templates: Templates::open(state, &monitor).map_err(|e| internal("reading templates", &e))?,
+            monitors: Monitors::new(run),
+            load: load::Load::default(),
+            watch: Watch::default(),
+            settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
+            lxcfs: Arc::default(),
+            config,
+        };
+        host.warm_up();
+        Ok(host)
     }
 
-    /// Takes away what serves all VPSes (lxcfs, the nft table), if none of them runs.
+    /// Takes away what serves all VPSes (lxcfs, the nft table, the cgroup parent), if none of them runs.
+    ///
+    /// # Errors
+    /// When something of a VPS is still there, or the kernel refuses.
     pub async fn shutdown_support(&self) -> Result<(), Fault> {
-        unbuilt()
+        if let Some(id) = self.present().into_iter().find(|id| self.has_traces(*id)) {
+            return Err(VpsFault::passing("internal", format!("VPS {id} still runs or has left something")));
+        }
+        lxcfs::stop(&self.config.run_dir).await;
+        self.net.remove_support(&self.settings().nat_pools).await?;
+        self.tree.remove_parent();
+        Ok(())
     }
-}
 
-fn unbuilt<T>() -> Result<T, Fault> {
-    Err(VpsFault::terminal("internal", "the Linux host is not built yet"))
+    fn settings(&self) -> HostSettings {
+        lock(&self.settings).clone()
+    }
+
+    fn exit_file(&self, id: VpsId) -> PathBuf {
+        self.vps_dir(id).join("exit.json")
+    }
+
+    fn log_file(&self, id: VpsId) -> PathBuf {
+        self.vps_dir(id).join("monitor.log")
+    }
+
+    fn vps_dir(&self, id: VpsId) -> PathBuf {
+        self.config.state_dir.join("vps").join(id.to_string())
+    }
+
+    /// Every VPS of which anything is here.
+    fn present(&self) -> Vec<VpsId> {
+        let mut ids = self.disks.list();
+        ids.extend(self.monitors.list());
+        ids.extend(self.net.list());
+        ids.extend(self.tree.list().unwrap_or_default());
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Whether a guest left something beside its disk.
+    fn has_traces(&self, id: VpsId) -> bool {
+        self.monitors.dir(id).exists() || self.tree.has(id) || self.net.has(id) || self.disks.half_made(id)
+    }
+
+    /// lxcfs, started now if need be; none if it is switched off or cannot be had.
+    async fn lxcfs(&self) -> Option<PathBuf> {
+        if !self.config.lxcfs {
+            return None;
+        }
+        lxcfs_once(&self.lxcfs, &self.config.run_dir).await
+    }
+
+    /// Does early what the first start would have to wait for.
+    fn warm_up(&self) {
+        if self.config.lxcfs {
+            let (state, run_dir) = (self.lxcfs.clone(), self.config.run_dir.clone());
+            tokio::spawn(async move { lxcfs_once(&state, &run_dir).await });
+        }
+    }
+
+    async fn guest(&self, id: VpsId) -> Result<Guest, AskError> {
+        match self.monitors.ask(id, &Request::Status).await? {
+            Answer::Status { boot_epoch, started_at, .. } => {
+                self.watch.begin(&self.monitors, id);
+                Ok(Guest { boot_epoch, started_at })
+            }
+            other => Err(AskError::Refused(format!("an answer to another question: {other:?}"))),
+        }
+    }
+
+    fn last_exit(&self, id: VpsId) -> Option<ExitRecord> {
+        serde_json::from_slice(&std::fs::read(self.exit_file(id)).ok()?).ok()
+    }
+
+    /// Kills the monitor's guest, however the monitor is.
+    async fn kill_by_monitor(&self, id: VpsId) {
+        match self.monitors.ask_patiently(id, &Request::Kill { discard: false }, DEATH).await {
+            Ok(_) | Err(AskError::Gone) => {}
+            Err(error) => {
+                tracing::warn!(vps = %id, %error, "killing the monitor as well");
+                self.monitors.kill_silent(id);
+            }
+        }
+    }
 }
 
 impl Host for LinuxHost {
     async fn facts(&self) -> HostFacts {
-        HostFacts::default()
+        let missing = doctor::missing(&doctor::examine(&self.config).await);
+        measure::facts(self.tree.layout().mode(), missing)
     }
+
     async fn capacity(&self) -> Capacity {
-        Capacity::default()
+        load::capacity(self.disks.pool(), self.config.memory_reserve_bytes, self.config.disk_reserve_bytes)
     }
+
     async fn metrics(&self) -> HostMetrics {
-        HostMetrics::default()
+        self.load.measure(self.disks.pool())
     }
-    async fn configure(&self, _: &HostSettings) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn configure(&self, settings: &HostSettings) -> Result<(), Fault> {
+        self.net.configure(&settings.nat_pools).await?;
+        *lock(&self.settings) = settings.clone();
+        Ok(())
     }
+
     async fn inventory(&self) -> Vec<VpsId> {
-        let _ = &self.config;
-        Vec::new()
+        self.present()
     }
-    async fn find(&self, _: VpsId) -> Found {
-        Found::default()
+
+    async fn find(&self, id: VpsId) -> Found {
+        let guest = self.guest(id).await;
+        let running = guest.is_ok();
+        let unsure = !matches!(guest, Ok(_) | Err(AskError::Gone));
+        let record = self.last_exit(id).filter(|_| !running);
+        Found {
+            disk: self.disks.exists(id),
+            guest: guest.ok(),
+            leftovers: !running && !unsure && self.has_traces(id),
+            unsure,
+            last_exit: record.map(|record| (record.boot_epoch, record.exit)),
+        }
     }
-    async fn has_template(&self, _: &str) -> bool {
-        false
+
+    async fn has_template(&self, sha256: &str) -> bool {
+        self.templates.path(sha256).is_some()
     }
+
     async fn templates(&self) -> Vec<String> {
-        Vec::new()
+        self.templates.list()
     }
-    async fn unpack(&self, _: &ImageRef, _: &Path) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn unpack(&self, image: &ImageRef, archive: &Path) -> Result<(), Fault> {
+        let (templates, image, archive) = (self.templates.clone(), image.clone(), archive.to_owned());
+        let unpacked = tokio::task::spawn_blocking(move || templates.unpack(&image, &archive)).await;
+        unpacked.unwrap_or_else(|e| Err(VpsFault::passing("internal", e.to_string())))
     }
-    async fn create_disk(&self, _: &VpsSpec) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn create_disk(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        failpoint::hit_async("linux.create_disk.begun").await;
+        self.disks.create(spec.id, spec.limits.disk_bytes).await?;
+        failpoint::hit_async("linux.create_disk.made").await;
+        Ok(())
     }
-    async fn start(&self, _: &VpsSpec) -> Result<Guest, Fault> {
-        unbuilt()
+
+    async fn start(&self, spec: &VpsSpec) -> Result<Guest, Fault> {
+        match self.guest(spec.id).await {
+            Ok(guest) => return Ok(guest),
+            Err(AskError::Gone) => {}
+            Err(error) => return Err(VpsFault::passing("start_failed", error.to_string())),
+        }
+        let guest = self.start_guest(spec).await?;
+        self.watch.begin(&self.monitors, spec.id);
+        Ok(guest)
     }
-    async fn ask_to_stop(&self, _: VpsId) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
+        match self.monitors.ask(id, &Request::Stop).await {
+            Ok(_) | Err(AskError::Gone) => Ok(()),
+            Err(error) => Err(VpsFault::passing("internal", format!("it cannot be asked to stop: {error}"))),
+        }
     }
-    async fn kill(&self, _: VpsId) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn kill(&self, id: VpsId) -> Result<(), Fault> {
+        // The interface goes first, and while its namespace lives: afterwards the kernel takes its time.
+        let (detached, ()) = tokio::join!(self.net.detach(id), self.kill_by_monitor(id));
+        failpoint::hit_async("linux.kill.monitor").await;
+        self.tree.kill(id).await?;
+        let deadline = Instant::now() + DEATH;
+        while self.monitors.locked(id) {
+            if Instant::now() > deadline {
+                return Err(VpsFault::passing("internal", "its monitor does not end"));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(detached?)
     }
-    async fn remove_leftovers(&self, _: VpsId) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn remove_leftovers(&self, id: VpsId) -> Result<(), Fault> {
+        if self.monitors.locked(id) {
+            return Err(VpsFault::passing("internal", "it still has a monitor"));
+        }
+        let groups = async {
+            self.tree.kill(id).await?;
+            Ok::<_, Fault>(self.tree.remove(id).await?)
+        };
+        let (detached, removed) = tokio::join!(self.net.detach(id), groups);
+        failpoint::hit_async("linux.remove.groups").await;
+        detached?;
+        removed?;
+        gone(std::fs::remove_dir_all(self.monitors.dir(id)), "removing its run directory")?;
+        self.disks.discard_half_made(id).await
     }
-    async fn delete_disk(&self, _: VpsId) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn delete_disk(&self, id: VpsId) -> Result<(), Fault> {
+        failpoint::hit_async("linux.delete_disk.begun").await;
+        self.disks.delete(id).await?;
+        for file in [self.exit_file(id), self.exit_file(id).with_extension("tmp"), self.log_file(id)] {
+            gone(std::fs::remove_file(file), "removing its records")?;
+        }
+        failpoint::hit_async("linux.delete_disk.files").await;
+        // Not empty while the reconciler keeps its own record there.
+        let _ = std::fs::remove_dir(self.vps_dir(id));
+        self.ids.release(id)
     }
-    async fn set_password(&self, _: &VpsSpec) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let request = Request::SetPassword { hash: spec.access.root_password_hash.clone() };
+        let answer = self.monitors.ask_patiently(spec.id, &request, CHANGE).await;
+        answer.map(|_| ()).map_err(|e| VpsFault::passing("internal", format!("the password is not set: {e}")))
     }
-    async fn apply(&self, _: &VpsSpec) -> Result<(), Fault> {
-        unbuilt()
+
+    async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let (tree, id, limits) = (self.tree.clone(), spec.id, spec.limits);
+        let applied = tokio::task::spawn_blocking(move || tree.apply(id, &limits)).await;
+        Ok(applied.map_err(|e| VpsFault::passing("internal", e.to_string()))??)
     }
-    async fn vps_metrics(&self, _: VpsId) -> Option<VpsMetrics> {
-        None
+
+    async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {
+        self.measure_vps(id).await
     }
+
     async fn next_event(&self) -> Event {
-        std::future::pending().await
+        self.watch.next().await
+    }
+}
+
+async fn lxcfs_once(state: &tokio::sync::Mutex<Option<Instant>>, run_dir: &Path) -> Option<PathBuf> {
+    let mut failed = state.lock().await;
+    if failed.is_some_and(|at| at.elapsed() < LXCFS_AGAIN) {
+        return None;
+    }
+    let found = lxcfs::ensure(run_dir).await;
+    *failed = found.is_none().then(Instant::now);
+    found
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no code panics while holding this lock")
+}
+
+/// Removing what is not there succeeds.
+fn gone(removed: std::io::Result<()>, what: &str) -> Result<(), Fault> {
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(internal(what, &e)),
+        _ => Ok(()),
     }
 }
 

@@ -73,11 +73,13 @@ pub struct Tree {
     cpus: Mutex<cpus::Assignment>,
 }
 
-/// What a process must do to become a member of a VPS's groups.
+/// The groups that a guest's first process belongs into, before its cgroup namespace is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// `cgroup.procs` of every group: the process's pid goes into each, before its cgroup namespace is made.
-    pub procs: Vec<PathBuf>,
+    /// Groups of the v1 hierarchies.
+    pub v1: Vec<PathBuf>,
+    /// The group of cgroup2 that is given to the guest; none on a host without cgroup2.
+    pub v2: Option<PathBuf>,
 }
 
 impl Tree {
@@ -120,17 +122,16 @@ impl Tree {
         for hierarchy in &self.layout.hierarchies {
             let group = self.group(hierarchy, id);
             make_dir(&group)?;
-            let leaf = if hierarchy.v2 {
+            if hierarchy.v2 {
                 self.enable(hierarchy, &group)?;
                 let guest = group.join("guest");
                 make_dir(&guest)?;
                 delegate(&guest, guest_root)?;
-                guest
+                membership.v2 = Some(guest);
             } else {
                 inherit_cpuset(hierarchy, &hierarchy.root.join(&self.parent), &group)?;
-                group
-            };
-            membership.procs.push(leaf.join("cgroup.procs"));
+                membership.v1.push(group);
+            }
         }
         self.apply(id, limits)?;
         Ok(membership)
@@ -171,6 +172,12 @@ impl Tree {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Whether a VPS has a group here.
+    #[must_use]
+    pub fn has(&self, id: VpsId) -> bool {
+        self.groups(id).next().is_some()
     }
 
     /// Whether any process of the VPS is alive.

@@ -27,8 +27,8 @@ async fn a_vps_is_limited_changed_killed_and_removed() {
     tree.apply(id, &limits(1000, 128 * MIB)).unwrap();
 
     let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    for procs in &membership.procs {
-        std::fs::write(procs, child.id().to_string()).unwrap();
+    for group in membership.v1.iter().chain(&membership.v2) {
+        std::fs::write(group.join("cgroup.procs"), child.id().to_string()).unwrap();
     }
     assert!(tree.populated(id));
     assert_eq!(tree.usage(id).pids, 1);

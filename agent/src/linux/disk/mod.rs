@@ -96,6 +96,17 @@ impl Disks {
         removed.await.map_err(|e| self.fault("deleting a disk", &e))
     }
 
+    /// Removes what a create that did not end left.
+    ///
+    /// # Errors
+    /// `internal` when the file cannot be removed.
+    pub async fn discard_half_made(&self, id: VpsId) -> Result<(), Fault> {
+        let half = self.dir(id).join("disk.img.new");
+        on_thread(move || gone(std::fs::remove_file(half)))
+            .await
+            .map_err(|e| self.fault("deleting a disk", &e))
+    }
+
     /// Whether half a disk of a VPS is left from a create that did not end.
     #[must_use]
     pub fn half_made(&self, id: VpsId) -> bool {

@@ -1,16 +1,14 @@
 //! The network of VPSes, as seen from the host: routed, without a bridge.
 //!
 //! Each VPS has a veth pair. Its host side `<prefix><id>` carries the gateway address 172.31.1.1, a host route leads to
-//! the guest's /32, and one nftables table ([`rules`]) pins each interface to its source address. ARP is answered for
-//! the gateway only. Forwarding is switched on for our interfaces and the uplink, never for the whole machine.
+//! the guest's /32, and one nftables table ([`rules`]) lets each interface send only from what is routed to it. ARP is
+//! answered for the gateway only. Forwarding is switched on for our interfaces and the uplink, never for the whole machine.
 //!
 //! Everything is named by the VPS's id and made or removed any number of times with the same outcome; what a dead agent
 //! left is found by name. All netlink work happens in the network namespace that the agent was started in.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use berth_proto::VpsId;
 use nix::net::if_::if_nametoindex;
@@ -66,7 +64,6 @@ pub struct Net {
     run_dir: PathBuf,
     uplink: Option<String>,
     mtu: u32,
-    pinned: Mutex<HashMap<VpsId, Ipv4Addr>>,
 }
 
 impl Net {
@@ -87,15 +84,25 @@ impl Net {
             run_dir: run_dir.to_owned(),
             uplink,
             mtu,
-            pinned: Mutex::default(),
         })
     }
 
-    /// Makes the table anew in one step, with these NAT pools and these running VPSes, and lets the uplink forward.
+    /// Makes the table if there is none, so that no guest runs without it.
+    ///
+    /// # Errors
+    /// When nft cannot be run or refuses it.
+    pub async fn ensure(&self) -> Result<()> {
+        if rules::exists(&self.table).await {
+            return Ok(());
+        }
+        rules::apply(&rules::whole_table(&self.table, &self.prefix, &[])).await
+    }
+
+    /// Makes the table anew in one step, with these NAT pools, and lets the uplink forward. Guests do not notice.
     ///
     /// # Errors
     /// When a pool is no IPv4 network or the kernel refuses something.
-    pub async fn configure(&self, nat_pools: &[String], running: &[(VpsId, Ipv4Addr)]) -> Result<()> {
+    pub async fn configure(&self, nat_pools: &[String]) -> Result<()> {
         for pool in nat_pools {
             let (address, length) = parse_pool(pool)?;
             // what is addressed to nobody in the pool must not leave by the default route and come back
@@ -106,23 +113,21 @@ impl Net {
             let done = self.handle.route().add(route.build()).replace().execute().await;
             done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
         }
-        *self.pins() = running.iter().copied().collect();
-        let pins: Vec<_> = running.iter().map(|(id, ip)| (self.name(*id), *ip)).collect();
-        rules::apply(&rules::whole_table(&self.table, &self.prefix, nat_pools, &pins)).await?;
+        rules::apply(&rules::whole_table(&self.table, &self.prefix, nat_pools)).await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
         }
         Ok(())
     }
 
-    /// Connects a VPS: makes the veth with its guest side, named `eth0` and down, in the network namespace of `pid`, the
-    /// route to its address, and its pin. Replaces what an earlier attempt left.
+    /// Connects a VPS: makes the veth with its guest side, named `eth0` and down, in the network namespace of `pid`, and
+    /// the route to its address. Replaces what an earlier attempt left.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Net::detach`].
     pub async fn attach(&self, id: VpsId, pid: u32, ipv4: Option<Ipv4Addr>, mac: &str) -> Result<()> {
         self.remove_link(id).await?;
-        tokio::try_join!(self.connect(id, pid, ipv4, mac), self.pin(id, ipv4)).map(|_| ())
+        self.connect(id, pid, ipv4, mac).await
     }
 
     /// Removes everything of a VPS from the host's network.
@@ -130,15 +135,19 @@ impl Net {
     /// # Errors
     /// When the kernel refuses something; call again.
     pub async fn detach(&self, id: VpsId) -> Result<()> {
-        let unpinned = self.unpin(id).await;
-        self.remove_link(id).await?;
-        unpinned
+        self.remove_link(id).await
     }
 
     /// Every VPS that has an interface here.
     #[must_use]
     pub fn list(&self) -> Vec<VpsId> {
         counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect()
+    }
+
+    /// Whether a VPS has an interface here.
+    #[must_use]
+    pub fn has(&self, id: VpsId) -> bool {
+        if_nametoindex(self.name(id).as_str()).is_ok()
     }
 
     /// Traffic of a VPS since its interface was made.
@@ -208,26 +217,6 @@ impl Net {
             Err(rtnetlink::Error::NetlinkError(e)) if e.raw_code() == -libc::ENODEV => Ok(()),
             other => other.map_err(|source| NetError::Netlink { what: format!("removing {name}"), source }),
         }
-    }
-
-    async fn pin(&self, id: VpsId, ipv4: Option<Ipv4Addr>) -> Result<()> {
-        self.unpin(id).await?;
-        let Some(ip) = ipv4 else { return Ok(()) };
-        self.pins().insert(id, ip);
-        rules::apply(&rules::add_pin(&self.table, &self.name(id), ip)).await
-    }
-
-    async fn unpin(&self, id: VpsId) -> Result<()> {
-        let pinned = self.pins().get(&id).copied();
-        if let Some(ip) = pinned {
-            rules::forget_pin(&self.table, &self.name(id), ip).await?;
-            self.pins().remove(&id);
-        }
-        Ok(())
-    }
-
-    fn pins(&self) -> std::sync::MutexGuard<'_, HashMap<VpsId, Ipv4Addr>> {
-        self.pinned.lock().expect("no code panics while holding this lock")
     }
 
     fn name(&self, id: VpsId) -> String {

@@ -1,10 +1,11 @@
-//! The nftables table: one for all VPSes of this agent, looked up by set, so that cost does not grow with their number.
+//! The nftables table: one for all VPSes of this agent, and nothing in it is of one VPS alone.
 //!
-//! A whole table is replaced in one transaction; a VPS's pin is one element. Names that go into a ruleset are made from
-//! validated settings and numbers only.
+//! The routes are the pins: a guest may send from an address exactly when the host would send *to* that address through
+//! the guest's interface (a reverse path lookup, strict). So there is nothing to add when a VPS starts, to take back
+//! when it goes, or to restore when the agent was restarted, and no moment in which rules and routes disagree.
+//!
+//! The table is replaced whole, in one transaction. What goes into it is made from validated settings only.
 
-use std::fmt::Write;
-use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
@@ -13,31 +14,22 @@ use tokio::process::Command;
 use super::{NetError, Result, parse_pool};
 
 /// The whole table, replacing the one that is there.
-pub(super) fn whole_table(
-    table: &str,
-    prefix: &str,
-    nat_pools: &[String],
-    pins: &[(String, Ipv4Addr)],
-) -> String {
-    let pins: Vec<_> = pins.iter().map(|(interface, ip)| format!("\"{interface}\" . {ip}")).collect();
-    let pools: Vec<_> = nat_pools.iter().filter(|p| parse_pool(p).is_ok()).map(String::as_str).collect();
-    let mut text = no_table(table);
-    let elements = |list: &[String]| {
-        if list.is_empty() { String::new() } else { format!("elements = {{ {} }}", list.join(", ")) }
-    };
-    let pools: Vec<String> = pools.into_iter().map(str::to_owned).collect();
-    write!(
-        text,
-        r#"table inet {table} {{
-    # which interface may send from which address
-    set pins {{ type ifname . ipv4_addr; {pins} }}
+pub(super) fn whole_table(table: &str, prefix: &str, nat_pools: &[String]) -> String {
+    let pools: Vec<&str> =
+        nat_pools.iter().filter(|pool| parse_pool(pool).is_ok()).map(String::as_str).collect();
+    let pools =
+        if pools.is_empty() { String::new() } else { format!("elements = {{ {} }}", pools.join(", ")) };
+    let nothing = no_table(table);
+    format!(
+        r#"{nothing}table inet {table} {{
     # addresses that leave the host by source NAT
     set nat {{ type ipv4_addr; flags interval; auto-merge; {pools} }}
+    # a guest sends from the addresses that are routed to it, and from no others
     chain from_guest {{
         type filter hook prerouting priority raw; policy accept;
         iifname != "{prefix}*" accept
         meta nfproto != ipv4 drop
-        iifname . ip saddr != @pins drop
+        fib saddr . iif oif missing drop
     }}
     # a guest reaches the host by ping only
     chain to_host {{
@@ -57,12 +49,8 @@ pub(super) fn whole_table(
         ip saddr @nat oifname != "{prefix}*" masquerade
     }}
 }}
-"#,
-        pins = elements(&pins),
-        pools = elements(&pools),
+"#
     )
-    .expect("writing to a string does not fail");
-    text
 }
 
 /// Removes the table, whether or not it is there.
@@ -70,17 +58,10 @@ pub(super) fn no_table(table: &str) -> String {
     format!("table inet {table}\ndelete table inet {table}\n")
 }
 
-/// Lets an interface send from an address.
-pub(super) fn add_pin(table: &str, interface: &str, ip: Ipv4Addr) -> String {
-    format!("add element inet {table} pins {{ \"{interface}\" . {ip} }}\n")
-}
-
-/// Takes a pin back; it may be gone already, and so may the table.
-pub(super) async fn forget_pin(table: &str, interface: &str, ip: Ipv4Addr) -> Result<()> {
-    match apply(&format!("delete element inet {table} pins {{ \"{interface}\" . {ip} }}\n")).await {
-        Err(NetError::Nft(said)) if said.contains("No such file or directory") => Ok(()),
-        other => other,
-    }
+/// Whether the table is there.
+pub(super) async fn exists(table: &str) -> bool {
+    let listed = Command::new("nft").args(["list", "chain", "inet", table, "from_guest"]).output().await;
+    listed.is_ok_and(|output| output.status.success())
 }
 
 /// Gives a batch to nft, which applies all of it or nothing.

@@ -1,0 +1,68 @@
+//! Asking a guest's init to stop.
+//!
+//! Systemd takes `SIGRTMIN+3` as "halt"; other inits take `SIGPWR`. A signal that PID 1 neither handles nor waits for is
+//! ignored by the kernel, so what is set up in the process tells which one it understands, and an init that has just
+//! been started is asked again a little later.
+
+use std::fs;
+use std::os::fd::AsFd;
+
+use super::start::Newborn;
+use super::sys::pidfd_send_signal;
+
+/// `SIGRTMIN+3` as the C library counts, which keeps two of the kernel's real-time signals for itself.
+const SIGRTMIN_3: i32 = 37;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The signal was sent, or the guest is gone.
+    Yes,
+    /// Init does not listen to any signal yet.
+    NotReady,
+}
+
+/// Asks, if init listens.
+pub(super) fn ask(init: &Newborn) -> Asked {
+    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", init.pid)) else { return Asked::Yes };
+    match signal_for(&status) {
+        Some(signal) => {
+            // It fails only when the guest is gone.
+            let _ = pidfd_send_signal(init.pidfd.as_fd(), signal);
+            Asked::Yes
+        }
+        None => Asked::NotReady,
+    }
+}
+
+/// The signal that means "stop" to a process with this `/proc/<pid>/status`: blocked (it reads a signalfd) or caught.
+fn signal_for(status: &str) -> Option<i32> {
+    let mask = |field: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(value.trim(), 16).ok()
+    };
+    let listens = mask("SigBlk:").unwrap_or(0) | mask("SigCgt:").unwrap_or(0);
+    [SIGRTMIN_3, libc::SIGPWR].into_iter().find(|signal| listens >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_recognised_by_what_it_blocks() {
+        let systemd = "Name:\tsystemd\nSigBlk:\t7fe3c0fe28014a03\nSigIgn:\t0000000000001000\nSigCgt:\t00000000000004ec\n";
+        assert_eq!(signal_for(systemd), Some(SIGRTMIN_3));
+    }
+
+    #[test]
+    fn other_inits_get_the_power_signal() {
+        let busybox = "SigBlk:\t0000000000000000\nSigCgt:\t0000000020014007\n";
+        assert_eq!(signal_for(busybox), Some(libc::SIGPWR));
+    }
+
+    #[test]
+    fn an_init_that_listens_to_nothing_is_not_ready() {
+        assert_eq!(signal_for("SigBlk:\t0000000000000000\nSigCgt:\t0000000000000000\n"), None);
+    }
+}

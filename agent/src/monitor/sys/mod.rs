@@ -1,0 +1,18 @@
+//! The system calls that neither std nor nix has, one small safe function for each.
+//!
+//! All `unsafe` code of the runtime is in this directory. Nothing here decides anything.
+
+mod ifconfig;
+mod loopdev;
+mod mount;
+mod process;
+mod pty;
+
+pub(crate) use ifconfig::{InterfaceConfig, configure_interface};
+pub(crate) use loopdev::{LoopControl, configure_loop};
+pub(crate) use mount::{FsContext, MountFlags, clone_mount, idmap_mount, move_mount, move_mount_onto};
+pub(crate) use process::{
+    Clone3, Forked, SeccompInsn, alarm, clone3, close_all_on_exec, close_from, drop_bounding_capability,
+    exit_now, fork, install_seccomp, new_session_keyring, pidfd_send_signal, reset_signals,
+};
+pub(crate) use pty::{open_terminal, peer_of_pty};

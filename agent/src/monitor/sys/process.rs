@@ -1,0 +1,170 @@
+//! Processes: cloning, signalling, confining, leaving.
+#![expect(unsafe_code, reason = "system calls without a wrapper in std or nix")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// libc's constant of this name is too narrow for its value.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// How a guest's first process is cloned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clone3<'a> {
+    /// Namespaces to make anew (`CLONE_NEW…`).
+    pub(crate) namespaces: u64,
+    /// The cgroup (v2) to be born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The old process.
+    Parent {
+        /// The new process's id in this pid namespace.
+        pid: i32,
+        /// A descriptor that refers to exactly this process, also after its id was given to another.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Clones this process into new namespaces.
+///
+/// The caller must have one thread only: the child gets a copy of this thread alone, and goes on with locks and
+/// allocator as they are.
+pub(crate) fn clone3(how: Clone3<'_>) -> io::Result<Forked> {
+    debug_assert_eq!(threads(), 1, "only a process with one thread may clone itself");
+    let mut pidfd: libc::c_int = -1;
+    let into = how.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
+    // SAFETY: all fields are integers, zero means absent in all of them.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = how.namespaces | libc::CLONE_PIDFD as u64 | into;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = how.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64);
+    // SAFETY: without CLONE_VM the child has its own copy of this thread's memory and stack, as after fork; `args` and
+    // `pidfd` live during the call; there is no other thread whose locks could be held in the copy.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match pid {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => {
+            // SAFETY: the kernel has just put a new descriptor there, and nobody else knows it.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent { pid: i32::try_from(pid).expect("process ids are small"), pidfd })
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Forks a helper that stays in this process's namespaces.
+pub(crate) fn fork() -> io::Result<Forked> {
+    clone3(Clone3 { namespaces: 0, cgroup: None })
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Leaves at once, without running anything that the parent's copy of the memory had registered.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process; nothing runs afterwards.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sends a signal to the process that a pidfd refers to.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: takes integers and a null siginfo, which means the default.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0_u32,
+        )
+    };
+    check(done)
+}
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: called before any descriptor at or above `first` has an owner in this process.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0_u32) })
+}
+
+/// Marks every descriptor from `first` on to be closed by exec.
+pub(crate) fn close_all_on_exec(first: u32) -> io::Result<()> {
+    // SAFETY: closes nothing now, so no owner loses its descriptor.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+}
+
+/// Removes a capability from what this process and its children can ever get.
+pub(crate) fn drop_bounding_capability(capability: u32) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) };
+    check(done.into())
+}
+
+/// Starts a session keyring of its own, so that keys of whoever started the agent are not found.
+pub(crate) fn new_session_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    let serial =
+        unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    if serial < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives every signal its default action and blocks none. Rust programs start with SIGPIPE ignored, and an ignored
+/// signal stays ignored over exec.
+pub(crate) fn reset_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: installs no handler of ours; for SIGKILL, SIGSTOP and the C library's own signals it fails, which
+        // is as it should be.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let none = nix::sys::signal::SigSet::empty();
+    none.thread_set_mask().expect("an empty mask is always accepted");
+}
+
+/// Has this process killed by SIGALRM after so many seconds.
+pub(crate) fn alarm(seconds: u32) {
+    // SAFETY: takes an integer; the signal's action is the default.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// One instruction of a seccomp program (classic BPF).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct SeccompInsn {
+    /// Operation.
+    pub(crate) code: u16,
+    /// Instructions to skip when a comparison holds.
+    pub(crate) jt: u8,
+    /// Instructions to skip when it does not.
+    pub(crate) jf: u8,
+    /// Operand.
+    pub(crate) k: u32,
+}
+
+/// Puts a filter on this process and all its children. Needs `CAP_SYS_ADMIN` in the own user namespace, because
+/// `no_new_privs` stays off: with it, sudo and su would not work in the guest.
+pub(crate) fn install_seccomp(program: &[SeccompInsn]) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const SeccompInsn,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let program = Program { len, filter: program.as_ptr() };
+    // SAFETY: `SeccompInsn` and `Program` have the layout of sock_filter and sock_fprog; both live during the call,
+    // and the kernel copies them.
+    let done =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0_u32, &raw const program) };
+    check(done)
+}
+
+fn check(result: libc::c_long) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

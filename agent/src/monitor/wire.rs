@@ -1,0 +1,193 @@
+//! What the agent and a monitor say to each other: JSON, one message a line.
+//!
+//! Two channels. The *start channel* is a socketpair that the monitor finds as its standard input; it carries one start
+//! and is then closed. If the agent dies before it said [`ToMonitor::Go`], the monitor reads end-of-file and undoes
+//! everything. The *control socket* lives as long as the monitor: one request a connection, one answer, except for
+//! [`Request::Wait`], which is answered when the guest has ended.
+//!
+//! Agent and monitor may be of different releases, since monitors outlive agents: unknown fields are ignored, new ones
+//! have defaults.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use berth_proto::{Exit, VpsId};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Everything that the monitor needs to start one guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// Which VPS.
+    pub vps: VpsId,
+    /// The epoch that this start is for; given back in answers and in the exit record.
+    pub boot_epoch: i64,
+    /// Host name for the guest.
+    pub hostname: String,
+    /// Value of `container_uuid`.
+    pub uuid: String,
+    /// Directory of this VPS for sockets; exists.
+    pub run_dir: PathBuf,
+    /// Where the exit record goes.
+    pub exit_file: PathBuf,
+    /// Locked for as long as the monitor lives.
+    pub lock_file: PathBuf,
+    /// The ext4 image.
+    pub image: PathBuf,
+    /// The unpacked template.
+    pub template: PathBuf,
+    /// First of the 65536 host uids and gids of this VPS.
+    pub id_base: u32,
+    /// Memory of the plan in bytes; sizes the guest's memory file systems.
+    pub memory_bytes: u64,
+    /// cgroup v1 directories to join.
+    pub cgroups_v1: Vec<PathBuf>,
+    /// The cgroup v2 directory that is delegated to the guest.
+    pub cgroup_v2: PathBuf,
+    /// Address of `eth0`; none for a guest without a network.
+    pub net: Option<GuestNet>,
+    /// Resolvers for the guest.
+    pub resolvers: Vec<IpAddr>,
+    /// A running lxcfs.
+    pub lxcfs: Option<PathBuf>,
+    /// Written into a guest that has never run; the disk itself knows whether it has.
+    pub first_boot: FirstBoot,
+}
+
+/// The guest's side of its network.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GuestNet {
+    /// Its address, a /32.
+    pub address: Ipv4Addr,
+    /// The on-link gateway.
+    pub gateway: Ipv4Addr,
+}
+
+/// What a guest finds when it starts for the first time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FirstBoot {
+    /// OpenSSH public keys for root.
+    pub ssh_keys: Vec<String>,
+    /// crypt(3) hash of root's password; none locks the password.
+    pub root_password_hash: Option<String>,
+    /// An ed25519 host key in OpenSSH format and its public half, used when sshd is there and has no key.
+    pub host_key: Option<(String, String)>,
+    /// NoCloud seed, for images with cloud-init.
+    pub cloud_init: Option<CloudInit>,
+}
+
+/// The files of a NoCloud seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CloudInit {
+    /// `meta-data`.
+    pub meta_data: String,
+    /// `user-data`.
+    pub user_data: String,
+}
+
+/// Agent to monitor on the start channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToMonitor {
+    /// First message.
+    Start(Box<Start>),
+    /// The network is there.
+    Go,
+}
+
+/// Monitor to agent on the start channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromMonitor {
+    /// The guest's first process exists in its namespaces, with this pid, and waits.
+    Cloned {
+        /// Its pid in the agent's pid namespace.
+        pid: i32,
+    },
+    /// PID 1 has been executed.
+    Running {
+        /// When.
+        started_at: DateTime<Utc>,
+    },
+    /// It could not be started; everything the monitor made is gone.
+    Failed {
+        /// What failed, and why.
+        message: String,
+        /// Whether the image or the machine is at fault so that trying again is pointless.
+        terminal: bool,
+    },
+    /// Another monitor holds this VPS.
+    Busy,
+}
+
+/// Asked on the control socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Who are you?
+    Status,
+    /// Ask the guest's init to stop.
+    Stop,
+    /// Kill the guest. Answered when it is dead, as [`Request::Wait`] is.
+    Kill {
+        /// Whether its disk will be deleted next, so that nothing need be written back.
+        #[serde(default)]
+        discard: bool,
+    },
+    /// Set root's password hash; none locks it.
+    SetPassword {
+        /// crypt(3) hash.
+        hash: Option<String>,
+    },
+    /// Figures of the disk.
+    Disk,
+    /// Answered when the guest has ended.
+    Wait,
+    /// The last console output, then whatever comes, as raw bytes until either side closes.
+    Console,
+}
+
+/// Answered on the control socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status {
+        /// Epoch that the guest was started for.
+        boot_epoch: i64,
+        /// When PID 1 was executed.
+        started_at: DateTime<Utc>,
+        /// PID 1 in the host's pid namespace.
+        pid: i32,
+    },
+    /// To [`Request::Disk`].
+    Disk {
+        /// Bytes in all.
+        total: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Number of the loop device.
+        loop_device: u32,
+    },
+    /// It was done.
+    Done,
+    /// It could not be done.
+    Failed {
+        /// Why.
+        message: String,
+    },
+    /// To [`Request::Wait`] and [`Request::Kill`].
+    Ended {
+        /// How.
+        exit: Exit,
+    },
+}
+
+/// The file that a monitor leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Epoch that the guest was started for.
+    pub boot_epoch: i64,
+    /// How it ended.
+    pub exit: Exit,
+}

@@ -1,0 +1,8 @@
+//! The runtime against the real kernel: guests are booted, disturbed and taken down, and nothing may be left.
+//!
+//! Needs root; says so and passes where it is not, except on CI. Each test is a world of its own ([`world`]), so they run
+//! beside each other and beside a live agent.
+
+mod boot;
+mod images;
+mod world;
