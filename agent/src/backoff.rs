@@ -30,13 +30,13 @@ pub fn effect(attempts: u32, random: f64) -> Duration {
     doubled(Duration::from_millis(500), Duration::from_secs(60), attempts, random)
 }
 
-/// The wait before the control plane is asked again after `failures` in a row: any time up to the whole delay, quick
-/// at first (a server that restarts is back within a second), 30 s in the end.
+/// The wait before the control plane is asked again after `failures` in a row: any time up to the whole delay. Quick at
+/// first, because a server that restarts is back within seconds; at most 5 s for about a minute, then 30 s.
 #[must_use]
 pub fn link(failures: u32, random: f64) -> Duration {
+    let cap = Duration::from_secs(if failures <= 25 { 5 } else { 30 });
     let factor = 2u32.saturating_pow(failures.saturating_sub(1).min(31));
-    let whole = Duration::from_millis(100).saturating_mul(factor).min(Duration::from_secs(30));
-    whole.mul_f64(random.clamp(0.0, 1.0))
+    Duration::from_millis(100).saturating_mul(factor).min(cap).mul_f64(random.clamp(0.0, 1.0))
 }
 
 /// Keeps a guest that ends again and again from taking the host with it.
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!([at(1), at(2), at(3), at(4)], [0.5, 1.0, 2.0, 4.0]);
         assert_eq!(at(99), 60.0);
         assert_eq!(secs(effect(2, 0.0)), 0.5);
-        assert_eq!(secs(link(1, 1.0)), 0.1);
+        assert_eq!([secs(link(1, 1.0)), secs(link(20, 1.0))], [0.1, 5.0]);
         assert_eq!(secs(link(u32::MAX, 1.0)), 30.0);
         assert_eq!(secs(link(9, 0.0)), 0.0);
     }

@@ -1,5 +1,6 @@
 //! The commands of `berth-agent`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use berth_proto::EnrolToken;
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::agent::{Agent, AgentConfig};
 use crate::config::{HostArgs, tokens};
@@ -79,8 +81,7 @@ struct Doctor {
 pub async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     tls::install_provider();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log();
     match cli.command {
         Command::Run(run) => match run.simulate {
             Some(hosts) => simulate(*run, hosts).await,
@@ -89,6 +90,13 @@ pub async fn main() -> anyhow::Result<ExitCode> {
         Command::Enrol(enrol) => enrol_host(*enrol).await,
         Command::Doctor(doctor) => examine(*doctor).await,
     }
+}
+
+/// To stderr; `RUST_LOG` chooses, and JSON is written unless somebody is looking.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
 }
 
 async fn real(run: Run) -> anyhow::Result<ExitCode> {

@@ -12,12 +12,14 @@ use std::time::Duration;
 use berth_proto::{AGENT_API, EnrolRequest, EnrolResponse, Report, ReportAck, Watch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::enrol::Identity;
 
 pub mod renew;
 pub mod report;
 pub mod tls;
+mod trouble;
 pub mod watch;
 
 /// Why a call failed.
@@ -93,23 +95,35 @@ struct Inner {
 
 /// The line of one host.
 #[derive(Debug)]
-pub struct Link(RwLock<Inner>);
+pub struct Link {
+    inner: RwLock<Inner>,
+    again: Notify,
+}
 
 impl Link {
     /// A line with this identity. Connects when it is first used.
     pub fn new(identity: &Identity) -> Result<Self, LinkError> {
-        Inner::new(identity).map(|inner| Self(RwLock::new(inner)))
+        Ok(Self { inner: RwLock::new(Inner::new(identity)?), again: Notify::new() })
     }
 
     /// Goes on with another certificate. Calls that run are not disturbed.
     pub fn change(&self, identity: &Identity) -> Result<(), LinkError> {
         let new = Inner::new(identity)?;
-        *self.0.write().expect("no code panics while holding this lock") = new;
+        *self.inner.write().expect("no code panics while holding this lock") = new;
         Ok(())
     }
 
     fn with<T>(&self, get: impl FnOnce(&Inner) -> T) -> T {
-        get(&self.0.read().expect("no code panics while holding this lock"))
+        get(&self.inner.read().expect("no code panics while holding this lock"))
+    }
+
+    /// Resolves when another loop hears from the control plane again.
+    fn answers(&self) -> impl Future<Output = ()> {
+        self.again.notified()
+    }
+
+    fn answered_again(&self) {
+        self.again.notify_waiters();
     }
 
     /// Base URL of the control plane's listener.
@@ -181,7 +195,8 @@ impl Link {
     pub(crate) fn plain(url: String) -> Self {
         tls::install_provider();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self(RwLock::new(Inner { url, certificate_pem: String::new(), calls: client.clone(), bulk: client }))
+        let inner = Inner { url, certificate_pem: String::new(), calls: client.clone(), bulk: client };
+        Self { inner: RwLock::new(inner), again: Notify::new() }
     }
 }
 

@@ -13,7 +13,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep_until};
 
 use super::Link;
-use super::watch::{Seq, Trouble};
+use super::trouble::Trouble;
+use super::watch::Seq;
 use crate::board::Board;
 use crate::failpoint;
 use crate::host::Host;
@@ -51,7 +52,7 @@ impl<H: Host> Reporter<H> {
     pub(crate) async fn run(mut self) {
         let _ = tokio::time::timeout(FIRST_LOOK, self.board.all_looked()).await; // the rest is told as unknown
         let mut full_at = Instant::now();
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::new("report");
         let mut lost = false;
         loop {
             let full = lost || Instant::now() >= full_at;
@@ -62,7 +63,7 @@ impl<H: Host> Reporter<H> {
             failpoint::hit_async("link.report.before").await;
             match self.link.report(&report).await {
                 Ok(_) => {
-                    trouble.over();
+                    trouble.over(&self.link);
                     lost = false;
                     self.board.sent(&report.vpses);
                     self.facts_told = report.facts.or(self.facts_told);
@@ -71,7 +72,7 @@ impl<H: Host> Reporter<H> {
                 Err(e) => {
                     lost = true;
                     self.board.not_sent(&report.vpses);
-                    tokio::time::sleep(trouble.with(&e)).await;
+                    trouble.wait(&self.link, &e).await;
                 }
             }
         }
