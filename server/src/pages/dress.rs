@@ -28,13 +28,6 @@ impl<E: Into<Error>> From<E> for Failed {
     }
 }
 
-impl Failed {
-    /// The error itself, for a form that shows it beside a field.
-    pub(super) fn into_inner(self) -> Error {
-        self.0
-    }
-}
-
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -65,6 +58,11 @@ fn private() -> [(HeaderName, &'static str); 1] {
 /// Adds the headers that every answer has.
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    put_headers(&mut response);
+    response
+}
+
+fn put_headers(response: &mut Response) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CSP),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -77,7 +75,6 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    response
 }
 
 /// Turns what went wrong into a page, a redirect to signing in, or an empty answer for script.
@@ -90,7 +87,7 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
 
-    let mut response = harden(request, next).await;
+    let mut response = next.run(request).await;
     let status = response.status();
     let error = response.extensions_mut().remove::<std::sync::Arc<Error>>();
     if let Some(Error::Internal(e)) = error.as_deref() {
@@ -112,6 +109,7 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
             if is_script { status.into_response() } else { message(status, error.as_deref(), theme, &id) };
         response.headers_mut().extend(headers);
     }
+    put_headers(&mut response);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }

@@ -1,6 +1,6 @@
 //! Who asks: a session from the cookie, the user's projects, and for paths of a project that the user is in it.
 
-use axum::extract::{FromRef, FromRequestParts, Path};
+use axum::extract::{FromRef, FromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
 use berth_web::{Notice, ProjectLink, Section, Shell, Theme, User};
 use serde::Deserialize;
@@ -64,9 +64,15 @@ where
             cookie,
             theme: cookies::theme(&parts.headers),
             notice: cookies::notice(&parts.headers),
-            here: parts.uri.path_and_query().map_or_else(|| "/".into(), |p| p.as_str().to_owned()),
+            here: here(parts),
         })
     }
+}
+
+/// The path of the request, whole: nested routers see only their part of it.
+fn here(parts: &Parts) -> String {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+    uri.path_and_query().map_or_else(|| "/".into(), |path| path.as_str().to_owned())
 }
 
 /// A member of the project that the path names. For others there is no such project.
