@@ -33,8 +33,8 @@ pub(super) struct ServerType {
     cpu_milli: i64,
     /// GiB.
     memory: f64,
-    /// GiB.
-    disk: f64,
+    /// GiB, a whole number: the official clients read no other.
+    disk: i64,
     /// GiB.
     swap: f64,
     cpu_type: &'static str,
@@ -82,7 +82,7 @@ impl ServerType {
             cores: plan.cores(),
             cpu_milli: plan.cpu_milli,
             memory: gib(plan.memory_bytes),
-            disk: gib(plan.disk_bytes),
+            disk: plan.disk_bytes >> 30,
             swap: gib(plan.swap_bytes),
             cpu_type: "shared",
             storage_type: "local",
