@@ -24,8 +24,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A body as it came, for those who need its bytes as well as what they mean.
+#[derive(Clone, Debug)]
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Sync> FromRequest<S> for Raw {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        read(request).await.map(Self)
+    }
+}
+
 /// The bytes of a body, up to [`MAX_BODY`].
-pub(super) async fn read(request: Request) -> Result<Bytes> {
+async fn read(request: Request) -> Result<Bytes> {
     match Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(Error::TooLarge(MAX_BODY)),
@@ -35,6 +47,10 @@ pub(super) async fn read(request: Request) -> Result<Bytes> {
 
 /// Reads JSON.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // serde would take an array for an object whose fields come in order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::Json("the request body must be a JSON object".into()));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().to_string();
@@ -115,7 +131,8 @@ mod tests {
             ("{", "json_error", "not valid JSON"),
             ("{'name':1}", "json_error", "not valid JSON"),
             ("{\"name\":\"a\"} x", "json_error", "not valid JSON"),
-            ("[1]", "json_error", "wrong shape"),
+            ("[1]", "json_error", "must be a JSON object"),
+            (" [\"a\",1]", "json_error", "must be a JSON object"),
             ("\"a\"", "json_error", "wrong shape"),
             ("{}", "invalid_input", "'name'"),
             ("{\"name\":1}", "invalid_input", "'name'"),

@@ -52,3 +52,6 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .with_state(app);
     (shell(Router::new().nest("/v1", router)), docs::describe(description))
 }
+
+#[cfg(test)]
+mod tests;

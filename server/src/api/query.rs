@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 /// Things on a page when the request does not say, and at most.
 const PER_PAGE: i64 = 25;
 const MAX_PER_PAGE: i64 = 50;
+/// Beyond any list.
+const MAX_PAGE: i64 = 1 << 40;
 
 /// The pairs of a query string, with names repeated as often as the client wrote them.
 #[derive(Clone, Debug)]
@@ -28,13 +30,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let OriginalUri(uri) =
             OriginalUri::from_request_parts(parts, state).await.unwrap_or_else(|e| match e {});
-        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri)
-            .map_err(|_| Error::invalid("query", "is not correctly encoded"))?;
-        Ok(Self { pairs: pairs.0, path: uri.path().into() })
+        Self::read(&uri)
     }
 }
 
 impl Query {
+    fn read(uri: &Uri) -> Result<Self> {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| Error::invalid("query", "is not correctly encoded"))?;
+        if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
+            return Err(Error::invalid(name, "must not hold NUL characters"));
+        }
+        Ok(Self { pairs: pairs.0, path: uri.path().into() })
+    }
+
+    /// The query of a path, for tests.
+    #[cfg(test)]
+    pub(super) fn of(uri: &str) -> Self {
+        Self::read(&uri.parse().unwrap()).unwrap()
+    }
+
     /// The last value of a parameter; an empty one counts as absent.
     #[must_use]
     pub fn one(&self, name: &str) -> Option<&str> {
@@ -57,16 +72,14 @@ impl Query {
         self.all_of(name, |v| v.parse().ok())
     }
 
-    /// The page; sizes above the maximum mean the maximum.
+    /// The page.
     pub fn page(&self) -> Result<Page> {
-        let number = |name: &str, default| match self.one(name) {
+        let number = |name: &str, default, most: i64| match self.one(name).map(str::parse) {
             None => Ok(default),
-            Some(text) => match text.parse() {
-                Ok(n) if n >= 1 => Ok(n),
-                _ => Err(Error::invalid(name, "must be a number from 1")),
-            },
+            Some(Ok(n)) if (1..=most).contains(&n) => Ok(n),
+            Some(_) => Err(Error::invalid(name, format!("must be a number from 1 to {most}"))),
         };
-        Ok(Page { number: number("page", 1)?, size: number("per_page", PER_PAGE)?.min(MAX_PER_PAGE) })
+        Ok(Page { number: number("page", 1, MAX_PAGE)?, size: number("per_page", PER_PAGE, MAX_PER_PAGE)? })
     }
 
     /// The order; `columns` maps what clients may sort by to columns.
@@ -182,18 +195,23 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> Query {
-        let uri = format!("/v1/servers?{text}").parse().unwrap();
-        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0;
-        Query { pairs, path: "/v1/servers".into() }
+        Query::of(&format!("/v1/servers?{text}"))
     }
 
     #[test]
     fn pages() {
         assert_eq!(query("").page().unwrap(), Page { number: 1, size: 25 });
         assert_eq!(query("page=3&per_page=50").page().unwrap(), Page { number: 3, size: 50 });
-        assert_eq!(query("per_page=1000").page().unwrap().size, 50);
-        for bad in ["page=0", "page=-1", "page=x", "per_page=0", "per_page=1.5", "page=99999999999999999999"]
-        {
+        for bad in [
+            "per_page=51",
+            "page=0",
+            "page=-1",
+            "page=x",
+            "per_page=0",
+            "per_page=1.5",
+            "page=99999999999999999999",
+            "page=9007199254740991",
+        ] {
             assert_eq!(query(bad).page().unwrap_err().code(), "invalid_input", "{bad}");
         }
     }

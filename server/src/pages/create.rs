@@ -98,17 +98,18 @@ async fn create(
     let chosen = choices.keys.iter().filter(|key| key.chosen);
     let new = NewVps {
         name: name.clone(),
-        plan: Reference(form.plan.value.clone()),
-        image: Reference(form.image.value.clone()),
+        plan: Reference::new(&form.plan.value),
+        image: Reference::new(&form.image.value),
         place: match form.location.value.as_str() {
             "" => PlaceName::Anywhere,
-            name => PlaceName::Location(Reference(name.to_owned())),
+            name => PlaceName::Location(Reference::new(name)),
         },
-        ssh_keys: chosen.map(|key| Reference(key.id.to_string())).collect(),
+        ssh_keys: chosen.map(|key| Reference::new(&key.id.to_string())).collect(),
         labels: labels.clone(),
         user_data: user_data.clone(),
         start: true,
         ipv4: true,
+        idempotency: None,
     };
     vps::create(app, project, &new).await
 }

@@ -27,6 +27,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     let tokens = sqlx::query(tokens).execute(db).await?.rows_affected();
     let stale = "delete from vps_samples_default where at < now() - make_interval(days => $1)";
     sqlx::query(stale).bind(i32::try_from(KEEP_DAYS).unwrap_or(30)).execute(db).await?;
+    crate::db::vps::forget_old_keys(db).await?;
     Ok(format!("dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens"))
 }
 

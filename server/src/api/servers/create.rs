@@ -5,17 +5,18 @@ use std::fmt;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::wire::Server;
+use crate::api::Problems;
 use crate::api::actions::Action;
-use crate::api::{Body, Problems};
+use crate::api::body::{Raw, parse};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::vps::{self, NewVps, PlaceName, Reference};
+use crate::db::vps::{self, IdempotencyKey, NewVps, PlaceName, Reference};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::error::{Error, Result};
@@ -114,7 +115,7 @@ impl<'de> Deserialize<'de> for IdOrName {
 
 impl From<IdOrName> for Reference {
     fn from(given: IdOrName) -> Self {
-        Self(given.0)
+        Self::new(&given.0)
     }
 }
 
@@ -156,19 +157,26 @@ impl CreateServer {
             user_data: self.user_data.as_deref().map(UserData::parse).transpose()?.flatten(),
             start: self.start_after_create.unwrap_or(true),
             ipv4: net.is_none_or(|n| n.enable_ipv4.unwrap_or(true)),
+            idempotency: None,
         })
     }
 }
 
-/// Creates a server.
+/// Creates a server. With an `Idempotency-Key` a repeated request gets the server that the first one made.
 #[utoipa::path(post, path = "/servers", tag = "servers", security(("token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Any text; kept for a day")),
     request_body = CreateServer, responses((status = 201, body = CreateServerResponse), Problems))]
 pub(super) async fn create(
     State(app): State<App>,
     tenant: Tenant,
-    Body(request): Body<CreateServer>,
+    headers: HeaderMap,
+    Raw(body): Raw,
 ) -> Result<(StatusCode, Json<CreateServerResponse>)> {
-    let made = vps::create(&app, tenant.project_id, &request.parse()?).await?;
+    let mut new = parse::<CreateServer>(&body)?.parse()?;
+    if let Some(key) = headers.get("idempotency-key") {
+        new.idempotency = Some(IdempotencyKey::parse(key.to_str().unwrap_or_default(), &body)?);
+    }
+    let made = vps::create(&app, tenant.project_id, &new).await?;
     let response = CreateServerResponse {
         server: Server::one(&app, &made.vps).await?,
         action: made.action.into(),

@@ -1,6 +1,7 @@
 //! `/servers`: VPSes, in the hcloud API's words.
 
 mod create;
+mod metrics;
 mod power;
 mod wire;
 
@@ -30,6 +31,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(list, create::create))
         .routes(routes!(get, update, delete))
         .merge(power::router())
+        .merge(metrics::router())
 }
 
 #[derive(Serialize, ToSchema)]

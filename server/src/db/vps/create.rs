@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::idempotency::{self, IdempotencyKey};
 use super::read::{Vps, get};
 use super::update::unique_name;
 use crate::app::App;
@@ -37,9 +38,16 @@ const ATTEMPTS: u32 = 4;
 
 /// Something named by its id or its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference(pub String);
+pub struct Reference(String);
 
 impl Reference {
+    /// Takes an id or a name; whether there is such a thing is seen later. Postgres has no text with NUL, so nothing
+    /// has such a name.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.replace('\0', "\u{fffd}"))
+    }
+
     /// The id, if it can be one.
     fn id(&self) -> Option<i64> {
         self.0.parse().ok()
@@ -79,6 +87,8 @@ pub struct NewVps {
     pub start: bool,
     /// Whether it gets an IPv4 address.
     pub ipv4: bool,
+    /// What makes a repeated request one request.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// What was made.
@@ -88,12 +98,34 @@ pub struct Created {
     pub vps: Vps,
     /// The action that ends when it runs.
     pub action: Action,
-    /// The root password, when no SSH key was given. Kept nowhere: to be shown now or never.
+    /// The root password, when no SSH key was given. Kept nowhere: to be shown now or never. None for a replay.
     pub root_password: Option<Secret>,
 }
 
-/// Makes a VPS.
+/// Makes a VPS, or finds the one that an earlier request with the same key has made.
 pub async fn create(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
+    if let Some(made) = replay(app, project, new).await? {
+        return Ok(made);
+    }
+    match make(app, project, new).await {
+        // The earlier request may have ended while this one waited for it.
+        Err(e @ (Error::Uniqueness(_) | Error::Conflict(_))) => replay(app, project, new).await?.ok_or(e),
+        made => made,
+    }
+}
+
+async fn replay(app: &App, project: ProjectId, new: &NewVps) -> Result<Option<Created>> {
+    let Some(key) = &new.idempotency else {
+        return Ok(None);
+    };
+    let Some((vps, action)) = idempotency::find(&app.db, project, key).await? else {
+        return Ok(None);
+    };
+    let vps = get(&app.db, project, vps).await?;
+    Ok(Some(Created { vps, action: actions::get(&app.db, project, action).await?, root_password: None }))
+}
+
+async fn make(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
     let order = resolve(app, project, new).await?;
     let (password, password_hash) = if new.ssh_keys.is_empty() {
         let (password, hash) = root_password::generate().await?;
@@ -222,6 +254,9 @@ async fn attempt_create(
     let action =
         NewAction { command: "create_server", vps: id, generation: 1, boot_epoch, password_epoch: 0 };
     let action = actions::insert(&mut tx, project, action).await?;
+    if let Some(key) = &new.idempotency {
+        idempotency::note(&mut tx, project, key, id, action.id).await?;
+    }
     failpoint::hit("server.create.before_commit").await;
     tx.commit().await?;
     failpoint::hit("server.create.after_commit").await;

@@ -7,6 +7,7 @@
 
 mod create;
 mod delete;
+mod idempotency;
 mod lock;
 mod password;
 mod power;
@@ -15,6 +16,7 @@ mod update;
 
 pub use create::{Created, NewVps, PlaceName, Reference, create};
 pub use delete::{abandon_create, delete, finish_delete};
+pub use idempotency::{IdempotencyKey, forget_old_keys};
 pub use password::reset_password;
 pub use power::power;
 pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere};
