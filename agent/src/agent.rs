@@ -136,7 +136,7 @@ impl Agent {
 }
 
 /// Two agents on one state would be two reconcilers of the same VPSes.
-fn lock(state_dir: &Path) -> io::Result<File> {
+pub(crate) fn lock(state_dir: &Path) -> io::Result<File> {
     std::fs::create_dir_all(state_dir)?;
     let file = File::options().create(true).truncate(false).write(true).open(state_dir.join("agent.lock"))?;
     match file.try_lock() {

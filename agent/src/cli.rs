@@ -19,6 +19,7 @@ use crate::host::Host as _;
 use crate::link::tls;
 use crate::linux::LinuxHost;
 use crate::sim::{Behaviour, SimHost};
+use crate::stop_all;
 
 /// Berth's host agent.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<Run>),
     /// Make this machine a host of a control plane, with a one-time token.
     Enrol(Box<Enrol>),
+    /// Shut every VPS down as at the end of the machine; the next agent starts them again. Needs the agent stopped.
+    StopAll(Box<StopAll>),
     /// Say what this machine has and lacks for VPSes, and what that costs.
     Doctor(Box<Doctor>),
 }
@@ -69,6 +72,15 @@ struct Enrol {
 }
 
 #[derive(Debug, Args)]
+struct StopAll {
+    /// Seconds that a VPS may take to shut down before it is killed.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    patience: u64,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+#[derive(Debug, Args)]
 struct Doctor {
     /// For programs.
     #[arg(long)]
@@ -88,6 +100,7 @@ pub async fn main() -> anyhow::Result<ExitCode> {
             None => real(*run).await,
         },
         Command::Enrol(enrol) => enrol_host(*enrol).await,
+        Command::StopAll(stop) => stop_guests(*stop).await,
         Command::Doctor(doctor) => examine(*doctor).await,
     }
 }
@@ -161,6 +174,26 @@ async fn enrol_host(enrol: Enrol) -> anyhow::Result<ExitCode> {
     let identity = enrol::enrol(&state_dir, &enrol.token).await?;
     println!("enrolled as host {} ({}) of {}", identity.host_name, identity.host_id, identity.url);
     Ok(ExitCode::SUCCESS)
+}
+
+async fn stop_guests(stop: StopAll) -> anyhow::Result<ExitCode> {
+    let settings = stop.host.settings()?;
+    settings.validate()?;
+    let state_dir = settings.state_dir.clone();
+    let host = LinuxHost::new(settings).await;
+    let host = Arc::new(host.map_err(|fault| anyhow::anyhow!("{}: {}", fault.code, fault.message))?);
+    let stopped = stop_all::stop_all(&state_dir, &host, Duration::from_secs(stop.patience)).await;
+    let stopped = stopped.with_context(|| format!("stopping the VPSes of {}", state_dir.display()))?;
+    println!("{} VPSes shut down, {} killed", stopped.asked.len(), stopped.killed.len());
+    for (id, why) in &stopped.failed {
+        eprintln!("error: VPS {id}: {why}");
+    }
+    let support = host.shutdown_support().await;
+    if let Err(fault) = &support {
+        eprintln!("error: what serves all VPSes stays: {}", fault.message);
+    }
+    let clean = stopped.failed.is_empty() && support.is_ok();
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn examine(doctor: Doctor) -> anyhow::Result<ExitCode> {

@@ -22,6 +22,7 @@ pub mod reconcile;
 pub mod record;
 pub mod report;
 pub mod sim;
+pub mod stop_all;
 pub mod store;
 pub mod tasks;
 #[cfg(test)]
