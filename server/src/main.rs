@@ -35,7 +35,7 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = !matches!(cli.command, Command::Serve);
-    log(if quiet { "warn" } else { "info" });
+    log(if quiet { "warn,sqlx=error" } else { "info,sqlx=warn,sqlx::postgres::notice=error" });
     let done = match cli.command {
         Command::Serve => run(cli.config).await,
         Command::Migrate => migrate(&cli.config).await,

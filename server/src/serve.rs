@@ -7,13 +7,14 @@
 
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::first_start::{FirstStart, first_start};
+use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet, Listener};
 use crate::postgres::Embedded;
 use crate::tasks::Tasks;
-use crate::{db, fleet::ca::Ca};
+use crate::{admin, api, db, pages};
 
 /// How long requests may go on after the stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -121,7 +123,7 @@ async fn launch(app: App) -> anyhow::Result<Server> {
     let tasks = Tasks::start(&app, &mut running, &stop);
     let fleet = Fleet { app: app.clone(), ca, stop: stop.clone() };
     running.spawn(listener.serve(fleet::router(fleet), stop.clone()));
-    running.spawn(serve_api(api, router(&app), stop.clone()));
+    running.spawn(serve_api(api, router(&app, &tasks), stop.clone()));
     Ok(Server { api_addr, agent_addr, app, first_start, tasks, stop, running, postgres: None })
 }
 
@@ -136,11 +138,14 @@ fn agent_url(config: &Config, bound: SocketAddr) -> String {
 }
 
 /// All routes of listener 1.
-fn router(app: &App) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .with_state(app.clone())
-        .merge(crate::pages::router(app.clone()))
+fn router(app: &App, tasks: &Tasks) -> Router {
+    let (tenants, mut description) = api::router(app.clone());
+    let (operators, operators_description) = admin::router(app, tasks);
+    description.merge(operators_description);
+    let description = Arc::new(description);
+    let openapi = async move || Json(Arc::clone(&description));
+    let own = Router::new().route("/healthz", get(healthz)).route("/openapi.json", get(openapi));
+    own.with_state(app.clone()).merge(tenants).merge(operators).merge(pages::router(app.clone()))
 }
 
 /// Whether this replica can serve: it reaches its database.

@@ -1,9 +1,372 @@
-//! stub
+//! `berth-server admin …`: the operators' API as commands, directly on the database.
+//!
+//! Works with the server running (it is woken when the command is done) or stopped (the embedded Postgres is started
+//! for the command). What a script wants to catch is alone on stdout: a token, a password. `--json` prints what the API
+//! would answer.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::reference::Reference;
+use super::{hosts, images, places, plans, pools, projects, tokens, users};
+use crate::app::App;
 use crate::config::Config;
-/// Operators' commands.
-#[derive(Debug, clap::Args)]
-pub struct Admin {}
-/// Runs one.
-pub async fn run(_config: &Config, _admin: Admin) -> anyhow::Result<()> {
+use crate::db::hosts::Update;
+use crate::ids::{HostId, TokenId};
+use crate::{db, serve};
+
+/// The operators' commands.
+#[derive(clap::Args)]
+pub struct Admin {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Machines that run VPSes.
+    #[command(subcommand)]
+    Hosts(Hosts),
+    /// What can be rented.
+    #[command(subcommand)]
+    Plans(Plans),
+    /// Root file systems that VPSes start from.
+    #[command(subcommand)]
+    Images(Images),
+    /// Addresses.
+    #[command(subcommand)]
+    Pools(Pools),
+    /// Whose VPSes are whose.
+    #[command(subcommand)]
+    Projects(Projects),
+    /// API tokens.
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// People who sign in.
+    #[command(subcommand)]
+    Users(Users),
+    /// Where hosts stand.
+    #[command(subcommand)]
+    Locations(Locations),
+    /// Data centres of locations.
+    #[command(subcommand)]
+    Datacenters(Datacenters),
+}
+
+#[derive(clap::Subcommand)]
+enum Hosts {
+    /// All hosts.
+    List,
+    /// A host and its VPSes.
+    Show { host: Reference },
+    /// Print a token that enrols a host, once, within a day. Makes the host if there is none of this name.
+    Token(hosts::NewHost),
+    /// Keep new VPSes away from a host.
+    Cordon { host: Reference },
+    /// Let new VPSes come again.
+    Uncordon { host: Reference },
+    /// Change how many times each core of a host is sold.
+    Overcommit { host: Reference, times: f64 },
+    /// End the validity of a host's certificate at once; its VPSes run on, unseen.
+    Revoke { host: Reference },
+    /// Remove a host that has no VPSes.
+    Remove { host: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Plans {
+    /// All plans, also retired ones.
+    List,
+    /// Offer a plan.
+    Create(plans::NewPlan),
+    /// Stop offering a plan; VPSes that have it keep it.
+    Retire { plan: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Images {
+    /// All images, also retired ones.
+    List,
+    /// Import an archive from a file or a URL.
+    Import(images::Import),
+    /// Build a Debian and import it.
+    BuildDebian(images::Build),
+    /// Stop offering an image; VPSes that have it keep it.
+    Retire { image: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Pools {
+    /// All pools.
+    List,
+    /// Make a pool.
+    Create(pools::NewPool),
+    /// Delete a pool that no VPS has an address of.
+    Delete { pool: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Projects {
+    /// All projects.
+    List,
+    /// Make a project.
+    Create(projects::NewProject),
+}
+
+#[derive(clap::Subcommand)]
+enum Tokens {
+    /// The tokens of a project or of the operators' API.
+    List(tokens::Of),
+    /// Make a token and print it.
+    Create(tokens::NewToken),
+    /// Make a token stop working.
+    Delete {
+        id: i64,
+        #[command(flatten)]
+        of: tokens::Of,
+    },
+}
+
+#[derive(clap::Subcommand)]
+enum Users {
+    /// All users.
+    List,
+    /// Make a user and print the password.
+    Create(users::NewUser),
+    /// Give a user (id or e-mail address) another password and print it; all their sessions end.
+    ResetPassword { user: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Locations {
+    /// All locations.
+    List,
+    /// Make a location.
+    Create(places::NewLocation),
+}
+
+#[derive(clap::Subcommand)]
+enum Datacenters {
+    /// All data centres.
+    List,
+    /// Make a data centre.
+    Create(places::NewDatacenter),
+}
+
+/// What a command has to show.
+enum Shown {
+    /// Rows, and the columns for people.
+    List(Value, &'static [&'static str]),
+    /// One thing.
+    One(Value),
+    /// A secret, alone on its line, and the rest of the answer.
+    Secret(String, Value),
+    /// Nothing but that it was done.
+    Done,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What the API would answer, or what keeps the database from being opened.
+pub async fn run(config: &Config, admin: Admin) -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // installed before: the same one
+    let (app, postgres) = serve::open(config, true).await?;
+    let outbox = app.wake.outbox();
+    let shown = Box::pin(execute(&app, admin.command)).await;
+    crate::tasks::tell_once(&app, outbox).await;
+    serve::close(Some(&app), postgres).await;
+    print(shown.map_err(flatten)?, admin.json)
+}
+
+/// Faults of ours carry their text inside, which is only for the log elsewhere; here the log's reader is in front of us.
+fn flatten(e: crate::error::Error) -> anyhow::Error {
+    match e {
+        crate::error::Error::Internal(e) => e,
+        other => other.into(),
+    }
+}
+
+fn list(rows: impl Serialize, columns: &'static [&'static str]) -> crate::error::Result<Shown> {
+    Ok(Shown::List(value(rows)?, columns))
+}
+
+fn one(thing: impl Serialize) -> crate::error::Result<Shown> {
+    Ok(Shown::One(value(thing)?))
+}
+
+fn value(thing: impl Serialize) -> crate::error::Result<Value> {
+    Ok(serde_json::to_value(thing).map_err(anyhow::Error::from)?)
+}
+
+async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
+    match command {
+        Command::Hosts(command) => host(app, command).await,
+        Command::Plans(Plans::List) => list(
+            plans::list(app).await?,
+            &["id", "name", "cpu_milli", "memory_bytes", "disk_bytes", "price_monthly", "retired_at"],
+        ),
+        Command::Plans(Plans::Create(new)) => one(plans::create(app, new).await?),
+        Command::Plans(Plans::Retire { plan }) => plans::retire(app, &plan).await.map(|()| Shown::Done),
+        Command::Images(Images::List) => {
+            list(images::list(app).await?, &["id", "name", "size_bytes", "format", "sha256", "retired_at"])
+        }
+        Command::Images(Images::Import(new)) => one(images::import(app, new).await?),
+        Command::Images(Images::BuildDebian(build)) => one(images::build(app, build).await?),
+        Command::Images(Images::Retire { image }) => images::retire(app, &image).await.map(|()| Shown::Done),
+        Command::Pools(Pools::List) => {
+            list(pools::list(app).await?, &["id", "name", "location", "cidr", "kind", "used", "addresses"])
+        }
+        Command::Pools(Pools::Create(new)) => one(pools::create(app, new).await?),
+        Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
+        Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
+        Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
+        Command::Tokens(Tokens::List(of)) => {
+            list(tokens::list(app, &of).await?, &["id", "name", "writable", "created_at", "last_used_at"])
+        }
+        Command::Tokens(Tokens::Create(new)) => {
+            let made = tokens::create(app, new).await?;
+            Ok(Shown::Secret(made.secret.clone(), value(made)?))
+        }
+        Command::Tokens(Tokens::Delete { id, of }) => {
+            tokens::delete(app, &of, TokenId(id)).await.map(|()| Shown::Done)
+        }
+        Command::Users(Users::List) => list(users::list(app).await?, &["id", "email", "name", "operator"]),
+        Command::Users(Users::Create(new)) => password(users::create(app, new).await?),
+        Command::Users(Users::ResetPassword { user }) => {
+            password(users::set_password(app, &user, None).await?)
+        }
+        Command::Locations(Locations::List) => {
+            list(places::locations(app).await?, &["id", "name", "description", "country", "city"])
+        }
+        Command::Locations(Locations::Create(new)) => one(places::create_location(app, new).await?),
+        Command::Datacenters(Datacenters::List) => {
+            list(places::datacenters(app).await?, &["id", "name", "location_id", "description"])
+        }
+        Command::Datacenters(Datacenters::Create(new)) => one(places::create_datacenter(app, new).await?),
+    }
+}
+
+async fn host(app: &App, command: Hosts) -> crate::error::Result<Shown> {
+    let id = async |host: &Reference| hosts::find(app, host).await.map(|h| HostId(h.id));
+    let update = async |host: &Reference, change| one(db::hosts::update(app, id(host).await?, change).await?);
+    match command {
+        Hosts::List => list(
+            hosts::list(app).await?,
+            &[
+                "id",
+                "name",
+                "datacenter",
+                "state",
+                "cordoned",
+                "vps_count",
+                "agent_version",
+                "last_report_at",
+            ],
+        ),
+        Hosts::Show { host } => one(hosts::whole(app, id(&host).await?).await?),
+        Hosts::Token(new) => {
+            let made = hosts::enrolment_by_name(app, &new).await?;
+            Ok(Shown::Secret(made.token.clone(), value(made)?))
+        }
+        Hosts::Cordon { host } => update(&host, Update { cordoned: Some(true), ..Update::default() }).await,
+        Hosts::Uncordon { host } => {
+            update(&host, Update { cordoned: Some(false), ..Update::default() }).await
+        }
+        Hosts::Overcommit { host, times } => {
+            update(&host, Update { cpu_overcommit: Some(times), ..Update::default() }).await
+        }
+        Hosts::Revoke { host } => one(db::hosts::revoke(app, id(&host).await?).await?),
+        Hosts::Remove { host } => db::hosts::remove(app, id(&host).await?).await.map(|()| Shown::Done),
+    }
+}
+
+fn password(made: users::WithPassword) -> crate::error::Result<Shown> {
+    match made.password.clone() {
+        Some(password) => Ok(Shown::Secret(password, value(made)?)),
+        None => one(made),
+    }
+}
+
+fn print(shown: Shown, as_json: bool) -> anyhow::Result<()> {
+    let text = match (shown, as_json) {
+        (Shown::Done, true) => "{}".to_owned(),
+        (Shown::List(value, _) | Shown::One(value) | Shown::Secret(_, value), true) => {
+            serde_json::to_string_pretty(&value)?
+        }
+        (Shown::Done, false) => "Done.".to_owned(),
+        (Shown::Secret(secret, _), false) => secret,
+        (Shown::One(value), false) => serde_json::to_string_pretty(&value)?,
+        (Shown::List(rows, columns), false) => table(&rows, columns),
+    };
+    println!("{text}");
     Ok(())
+}
+
+/// Rows as aligned columns, with a head.
+fn table(rows: &Value, columns: &[&str]) -> String {
+    let cell = |row: &Value, column: &str| match &row[column] {
+        Value::Null => "-".to_owned(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let head = columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>();
+    let body = rows.as_array().into_iter().flatten();
+    let body = body.map(|row| columns.iter().map(|c| cell(row, c)).collect::<Vec<_>>());
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
+    let width = |n: usize| all.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_are_aligned() {
+        let rows = json!([{"id": 1, "name": "a"}, {"id": 20, "name": null}]);
+        assert_eq!(table(&rows, &["id", "name"]), "ID  NAME\n1   a\n20  -");
+    }
+
+    #[test]
+    fn every_command_is_well_formed() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            config: Config,
+            #[command(flatten)]
+            admin: Admin,
+        }
+        use clap::{CommandFactory as _, Parser as _};
+        Cli::command().debug_assert();
+        for line in [
+            "x tokens create --project default --rw",
+            "x tokens create --project default --name ci --read-only --json",
+            "x tokens create --admin",
+            "x tokens create --operator --name ops",
+            "x hosts token host-2",
+            "x images import --name debian-12 --file /tmp/x.tar.zst",
+            "x images build-debian --suite bookworm --mirror http://mirror.example/debian",
+            "x pools create nat2 10.9.0.0/24",
+            "x users create a@b.example --project default --operator",
+            "x locations create fsn1 --latitude -3.5",
+        ] {
+            Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+        for line in
+            ["x tokens create", "x tokens create --admin --project default", "x images import --name a"]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::wake::Changed;
 
 /// A host.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = operators::Host)]
 pub struct Host {
     /// Which host.
     pub id: i64,
@@ -115,6 +116,7 @@ pub async fn create(app: &App, name: &Slug, datacenter: i64) -> Result<Host> {
 
 /// What an operator changes of a host.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
+#[schema(as = operators::HostUpdate)]
 pub struct Update {
     /// Keep new VPSes away from it.
     pub cordoned: Option<bool>,

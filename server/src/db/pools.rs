@@ -16,6 +16,7 @@ use crate::ids::LocationId;
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
+#[schema(as = operators::PoolKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Private addresses, which leave the host by source NAT.
@@ -26,6 +27,7 @@ pub enum Kind {
 
 /// A pool.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = operators::Pool)]
 pub struct Pool {
     /// Which pool.
     pub id: i64,

@@ -6,11 +6,11 @@
 use axum::Json;
 use axum::extract::State;
 use berth_proto::{EnrolRequest, EnrolResponse, HostId};
-use sha2::{Digest as _, Sha256};
 
 use super::Fleet;
 use super::ca::Request;
 use super::peer::Caller;
+use crate::auth::secret;
 use crate::db;
 use crate::error::{Error, Result};
 use crate::wake::Changed;
@@ -21,7 +21,7 @@ pub(super) async fn enrol(
     Json(body): Json<EnrolRequest>,
 ) -> Result<Json<EnrolResponse>> {
     let request = Request::parse(&body.csr_pem)?;
-    let hash = token_hash(&body.token);
+    let hash = secret::hash(&body.token);
     let used = db::enrol::use_token(&fleet.app.db, &hash, &request.key_sha256).await?;
     let (id, name) = used.ok_or_else(|| {
         Error::Forbidden(
@@ -57,10 +57,4 @@ fn answer(fleet: &Fleet, id: i64, host_name: String, certificate_pem: String) ->
         certificate_pem,
         ca_pem: fleet.ca.certificate_pem.clone(),
     }
-}
-
-/// How a token's secret is kept: it is random and long, so a plain hash is enough.
-#[must_use]
-pub(crate) fn token_hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
 }

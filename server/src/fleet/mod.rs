@@ -23,7 +23,6 @@ mod report;
 mod text;
 mod watch;
 
-pub(crate) use enrol::token_hash;
 pub(crate) use listener::Listener;
 
 /// What the agents' handlers share.

@@ -18,6 +18,8 @@ use crate::app::App;
 mod notify;
 mod tidy;
 
+pub(crate) use notify::tell_once;
+
 /// How the last run of a task went.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Status {

@@ -33,14 +33,29 @@ struct News {
 pub(super) async fn tell(app: App, tasks: Tasks) {
     let mut outbox = app.wake.outbox();
     while let Some(changed) = gather(&mut outbox).await {
-        for part in changed.chunks(MOST) {
-            let news = News { from: app.wake.replica(), changed: part.to_vec() };
-            let text = serde_json::to_string(&news).expect("a list of plain enums is always JSON");
-            let sent =
-                sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(text).execute(&app.db).await;
-            tasks.ran("tell", sent.map(|_| format!("{} changes", part.len())).map_err(|e| e.to_string()));
-        }
+        let sent = send(&app, &changed).await;
+        tasks.ran("tell", sent.map(|()| format!("{} changes", changed.len())).map_err(|e| e.to_string()));
     }
+}
+
+/// Tells the replicas what a process that is about to leave has changed. Failing to is no fault: they look by themselves.
+pub(crate) async fn tell_once(app: &App, mut outbox: broadcast::Receiver<Changed>) {
+    let mut changed = HashSet::new();
+    while let Ok(more) = outbox.try_recv() {
+        changed.insert(more);
+    }
+    if let Err(e) = send(app, &changed.into_iter().collect::<Vec<_>>()).await {
+        tracing::warn!(error = %e, "running servers were not told; they notice within seconds");
+    }
+}
+
+async fn send(app: &App, changed: &[Changed]) -> sqlx::Result<()> {
+    for part in changed.chunks(MOST) {
+        let news = News { from: app.wake.replica(), changed: part.to_vec() };
+        let text = serde_json::to_string(&news).expect("a list of plain enums is always JSON");
+        sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(text).execute(&app.db).await?;
+    }
+    Ok(())
 }
 
 async fn gather(outbox: &mut broadcast::Receiver<Changed>) -> Option<Vec<Changed>> {

@@ -19,5 +19,5 @@ pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
 pub use password::reset_password;
 pub use power::power;
-pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere};
+pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, on_host};
 pub use update::{Update, update};

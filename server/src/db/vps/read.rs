@@ -179,6 +179,15 @@ pub async fn list_everywhere(db: &PgPool, filter: &Filter, page: Page) -> Result
     find(db, None, filter, page).await
 }
 
+/// All VPSes of a host, by id; for operators.
+pub async fn on_host(db: &PgPool, host: HostId) -> Result<Vec<Vps>> {
+    let ids = sqlx::query_scalar!(
+        "select id from vps where host_id = $1 and deleted_at is null order by id",
+        host.0
+    );
+    rows(db, &ids.fetch_all(db).await?).await
+}
+
 async fn find(db: &PgPool, project: Option<ProjectId>, filter: &Filter, page: Page) -> Result<Listed<Vps>> {
     let mut query = QueryBuilder::<Postgres>::new("select id from vps where deleted_at is null");
     if let Some(project) = project {

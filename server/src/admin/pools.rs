@@ -1,0 +1,102 @@
+//! Pools of addresses.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::places;
+use super::reference::Reference;
+use crate::api::{Body, Id, Problems};
+use crate::app::App;
+use crate::auth::Operator;
+use crate::db;
+use crate::db::pools::{Kind, Pool};
+use crate::domain::names::Slug;
+use crate::error::{Error, Result};
+
+/// A new pool. Its network's own, first and broadcast address are not given out.
+#[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
+#[schema(as = operators::NewPool)]
+pub(super) struct NewPool {
+    /// Its name.
+    name: String,
+    /// IPv4 network in CIDR notation, /16 to /29.
+    cidr: String,
+    /// How its addresses reach the world.
+    #[arg(long, value_enum, default_value = "nat")]
+    kind: Kind,
+    /// Where its addresses are given out, by id or name; not needed while there is only one location.
+    #[arg(long)]
+    #[schema(value_type = Option<String>)]
+    location: Option<Reference>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = operators::PoolsResponse)]
+struct PoolsResponse {
+    pools: Vec<Pool>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = operators::PoolResponse)]
+struct PoolResponse {
+    pool: Pool,
+}
+
+/// All pools.
+pub(super) async fn list(app: &App) -> Result<Vec<Pool>> {
+    db::pools::list(&app.db).await
+}
+
+/// Makes a pool.
+pub(super) async fn create(app: &App, new: NewPool) -> Result<Pool> {
+    let name = Slug::parse("name", &new.name)?;
+    let cidr: Ipv4Net = new
+        .cidr
+        .parse()
+        .map_err(|_| Error::invalid("cidr", "must be an IPv4 network such as 192.0.2.0/24"))?;
+    let location = places::find_location(app, new.location.as_ref()).await?.id;
+    db::pools::create(app, &db::pools::NewPool { name, location, cidr, kind: new.kind }).await
+}
+
+/// Deletes a pool that no VPS has an address of.
+pub(super) async fn delete(app: &App, pool: &Reference) -> Result<()> {
+    let all = db::pools::list(&app.db).await?;
+    let pool = pool.find(all, |p| (p.id, p.name.clone())).ok_or(Error::NotFound("pool"))?;
+    db::pools::delete(app, pool.id).await
+}
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(get_all, post)).routes(routes!(delete_one))
+}
+
+/// Lists pools.
+#[utoipa::path(get, path = "/pools", tag = "Operators: pools", security(("operator" = [])),
+    responses((status = 200, body = PoolsResponse), Problems))]
+async fn get_all(State(app): State<App>, _: Operator) -> Result<Json<PoolsResponse>> {
+    Ok(Json(PoolsResponse { pools: list(&app).await? }))
+}
+
+/// Makes a pool.
+#[utoipa::path(post, path = "/pools", tag = "Operators: pools", security(("operator" = [])),
+    request_body = NewPool, responses((status = 201, body = PoolResponse), Problems))]
+async fn post(
+    State(app): State<App>,
+    _: Operator,
+    Body(new): Body<NewPool>,
+) -> Result<(StatusCode, Json<PoolResponse>)> {
+    Ok((StatusCode::CREATED, Json(PoolResponse { pool: create(&app, new).await? })))
+}
+
+/// Deletes a pool that no server has an address of.
+#[utoipa::path(delete, path = "/pools/{id}", tag = "Operators: pools", security(("operator" = [])),
+    params(("id" = i64, Path)), responses((status = 204), Problems))]
+async fn delete_one(State(app): State<App>, _: Operator, Id(id): Id<i64>) -> Result<StatusCode> {
+    db::pools::delete(&app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
