@@ -88,9 +88,9 @@ pub(super) struct Whole {
 /// What enrols a host, once, within a day.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = operators::Enrolment)]
-pub(super) struct Enrolment {
+pub(crate) struct Enrolment {
     /// For `berth-agent enrol`; shown now and never again.
-    pub(super) token: String,
+    pub(crate) token: String,
 }
 
 /// All hosts.
@@ -121,7 +121,7 @@ pub(super) async fn create(app: &App, new: &NewHost) -> Result<Host> {
 }
 
 /// Makes a token that enrols a host: a new one, one that was built anew, or one that was revoked.
-pub(super) async fn enrolment(app: &App, id: HostId) -> Result<Enrolment> {
+pub(crate) async fn enrolment(app: &App, id: HostId) -> Result<Enrolment> {
     db::hosts::get(&app.db, id).await?;
     let url: Option<String> = db::settings::get(&app.db, db::settings::AGENT_URL).await?;
     let url = url.ok_or_else(|| {

@@ -20,6 +20,8 @@ mod tokens;
 mod upload;
 mod users;
 
+pub(crate) use hosts::enrolment;
+
 use axum::{Extension, Router};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder};

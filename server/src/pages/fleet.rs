@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use berth_proto::{EnrolToken, HostFacts, HostMetrics};
+use berth_proto::{HostFacts, HostMetrics};
 use berth_web::{
     Bytes, Cores, EnrolSecret, Field, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView,
     HostsLive, HostsPage, Lack, Load, Notice, Section, Unit, When,
@@ -20,17 +20,15 @@ use super::server::capital;
 use super::session::{Operator, SignedIn, ThingId};
 use super::views::{self, Beside};
 use super::{cookies, servers};
+use crate::admin::enrolment;
 use crate::app::App;
-use crate::auth::secret::Secret;
 use crate::db::hosts::{self, Host};
 use crate::db::locations;
 use crate::db::page::{Page as Part, Sort};
 use crate::db::vps::{self, Filter, Vps};
-use crate::db::{self, settings};
 use crate::domain::names::Slug;
 use crate::domain::placement::sellable_cpu;
 use crate::error::{Error, Result};
-use crate::fleet::ca::Ca;
 use crate::ids::HostId;
 use crate::wake::Changed;
 
@@ -103,16 +101,7 @@ async fn enrol(app: &App, form: &HostForm) -> Result<String> {
             hosts::create(app, &name, wanted.ok_or(Error::NotFound("datacenter"))?.id.0).await?
         }
     };
-    Ok(format!("berth-agent enrol {}", token(app, host.id).await?))
-}
-
-/// A fresh one-time token for a host.
-async fn token(app: &App, host: i64) -> Result<EnrolToken> {
-    let url = settings::get::<String>(&app.db, settings::AGENT_URL).await?;
-    let url = url.ok_or_else(|| anyhow::anyhow!("no server has written the agents' address yet"))?;
-    let (ca, secret) = (Ca::load(&app.db).await?, Secret::token());
-    db::enrol::add_token(&app.db, host, &secret.hash()).await?;
-    Ok(EnrolToken { url, ca_sha256: ca.sha256(), secret: secret.expose().to_owned() })
+    Ok(format!("berth-agent enrol {}", enrolment(app, HostId(host.id)).await?.token))
 }
 
 /// `GET /fleet/hosts/{id}`.
