@@ -1,5 +1,6 @@
 //! The control plane against simulated hosts: a real server, a real Postgres, the real protocol between them.
 mod access; // tokens, projects, limits, and that no route was forgotten
+mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod backups; // a database from an old backup destroys nothing
 mod capacity; // many at once
 mod clients; // the stock hcloud CLI and hcloud-python
