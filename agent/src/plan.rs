@@ -204,21 +204,24 @@ fn running(
     let kill_because = match (spec.stop_mode, asked) {
         (StopMode::Hard, _) => why,
         (StopMode::Graceful { .. }, _) if given_up(record, Effect::Stop, spec) => Reason::DoesNotListen,
-        (StopMode::Graceful { timeout_s }, None) => return add(Step::AskToStop { timeout_s }, why),
-        (StopMode::Graceful { timeout_s }, Some(asked)) => {
-            // Whatever the clock did meanwhile, it never takes longer than one whole timeout from now.
-            let until = asked.deadline.min(now + TimeDelta::seconds(i64::from(timeout_s)));
-            if now < until {
-                return add(Step::Wait { until }, why);
+        (StopMode::Graceful { timeout_s }, Some(asked)) if asked.deadline <= now + patience(timeout_s) => {
+            if now < asked.deadline {
+                return add(Step::Wait { until: asked.deadline }, why);
             }
             Reason::Deadline
         }
+        // Not asked yet; or the clock was set back since, and the deadline with it means nothing.
+        (StopMode::Graceful { timeout_s }, _) => return add(Step::AskToStop { timeout_s }, why),
     };
     add(Step::Kill, kill_because);
     add(Step::RemoveLeftovers, Reason::LeftBehind);
     if spec.power == Power::Running {
         start(spec, record, Reason::NewBootEpoch, add);
     }
+}
+
+fn patience(timeout_s: u32) -> TimeDelta {
+    TimeDelta::seconds(i64::from(timeout_s))
 }
 
 fn stopped(spec: &VpsSpec, record: &Record, found: &Found, add: &mut impl FnMut(Step, Reason)) {

@@ -52,11 +52,8 @@ impl Tree {
             | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         // openat2 refuses flags of opening where nothing is opened.
-        let opening = if flags.contains(OFlag::O_PATH) {
-            OFlag::empty()
-        } else {
-            OFlag::O_NONBLOCK | OFlag::O_NOCTTY
-        };
+        let opening =
+            if flags.contains(OFlag::O_PATH) { OFlag::empty() } else { OFlag::O_NONBLOCK | OFlag::O_NOCTTY };
         let flags = flags | opening;
         openat2(&self.0, relative(path), OpenHow::new().flags(flags).resolve(resolve))
     }

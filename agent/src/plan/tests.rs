@@ -99,7 +99,7 @@ fn every_row() {
         ("stopped, to be cleared",         Some(&stop),     off(), left(), "RemoveLeftovers"),
         ("stop softly",                    Some(&stop),     ran(), up(), "AskToStop(30)"),
         ("stopping",                       Some(&stop),     asked(ran(), 1, 105), up(), "Wait(105)"),
-        ("stopping, clock went back",      Some(&stop),     asked(ran(), 1, 9000), up(), "Wait(130)"),
+        ("stopping, clock went back",      Some(&stop),     asked(ran(), 1, 9000), up(), "AskToStop(30)"),
         ("patience is over",               Some(&stop),     asked(ran(), 1, 100), up(), "Kill RemoveLeftovers"),
         ("asked for another generation",   Some(&stop),     asked(ran(), 0, 100), up(), "AskToStop(30)"),
         ("does not listen",                Some(&stop),     with_trouble(ran(), Effect::Stop, max, false), up(), "Kill RemoveLeftovers"),
