@@ -4,7 +4,7 @@
 //! type from JSON and the command line from flags, so both can do the same and neither has a rule of its own.
 //!
 //! The API needs a token that belongs to no project ([`Operator`](crate::auth::Operator)); every handler takes it as an
-//! argument. The command line is for whoever may read the data directory or knows the database's URL.
+//! argument, also those for paths and methods that are not there. The command line is for whoever may read the data directory or knows the database's URL.
 
 pub mod cli;
 mod hosts;
@@ -29,6 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::{method_not_allowed, not_found, shell};
 use crate::app::App;
+use crate::auth::Operator;
 use crate::tasks::Tasks;
 
 /// The operators' API below `/admin/v1`, and its description.
@@ -46,8 +47,8 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .split_for_parts();
     let (uploads, upload_description) = OpenApiRouter::<App>::new().merge(upload::router()).split_for_parts();
     let router = router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(async |_: Operator| not_found().await)
+        .method_not_allowed_fallback(async |_: Operator| method_not_allowed().await)
         .layer(Extension(tasks.clone()))
         .with_state(app.clone());
     // An archive is larger than any other body, so its route stands outside the shell that limits them.

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 pub(super) struct NewPool {
     /// Its name.
     name: String,
-    /// IPv4 network in CIDR notation, /16 to /29.
+    /// IPv4 network in CIDR notation, /16 to /30.
     cidr: String,
     /// How its addresses reach the world.
     #[arg(long, value_enum, default_value = "nat")]

@@ -188,6 +188,21 @@ pub async fn remove(app: &App, id: HostId) -> Result<()> {
     Ok(())
 }
 
+/// Hosts whose last report has just become too old (60 to 70 seconds), and the projects that have VPSes on them.
+pub async fn gone_silent(db: &PgPool) -> Result<(Vec<i64>, Vec<i64>)> {
+    let hosts = sqlx::query_scalar!(
+        "select id from hosts where revoked_at is null
+           and last_report_at between now() - interval '70 seconds' and now() - interval '60 seconds'"
+    );
+    let hosts = hosts.fetch_all(db).await?;
+    let projects = sqlx::query_scalar!(
+        "select distinct project_id from vps where host_id = any($1) and deleted_at is null",
+        &hosts
+    );
+    let projects = projects.fetch_all(db).await?;
+    Ok((hosts, projects))
+}
+
 /// Raises the sequence of all hosts, or of those of a location, because something changed that all of them should hold.
 /// Gives them, for [`wake`] after the commit.
 pub(crate) async fn touch(tx: &mut PgConnection, location: Option<LocationId>) -> Result<Vec<i64>> {

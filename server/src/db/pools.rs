@@ -144,8 +144,8 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
 /// address and its first host address, which routers like to have, are left out.
 fn usable(cidr: Ipv4Net) -> Result<(Ipv4Addr, u32)> {
     let invalid = |why: String| Err(Error::invalid("cidr", why));
-    if !(16..=29).contains(&cidr.prefix_len()) {
-        return invalid(format!("a pool is a /16 at most and a /29 at least, not a /{}", cidr.prefix_len()));
+    if !(16..=30).contains(&cidr.prefix_len()) {
+        return invalid(format!("a pool is a /16 at most and a /30 at least, not a /{}", cidr.prefix_len()));
     }
     if cidr.addr() != cidr.network() {
         return invalid(format!("has host bits set; the network is {}", cidr.trunc()));
@@ -179,6 +179,7 @@ mod tests {
     #[test]
     fn the_ends_of_a_pool_are_not_given_out() {
         let of = |cidr: &str| usable(cidr.parse().unwrap()).map(|(first, n)| (first.to_string(), n));
+        assert_eq!(of("192.0.2.8/30").unwrap(), ("192.0.2.10".into(), 1));
         assert_eq!(of("192.0.2.8/29").unwrap(), ("192.0.2.10".into(), 5)); // .10 to .14
         assert_eq!(of("10.214.0.0/20").unwrap(), ("10.214.0.2".into(), 4093));
         assert_eq!(of("10.1.0.0/16").unwrap(), ("10.1.0.2".into(), 65533));
@@ -188,7 +189,7 @@ mod tests {
     fn impossible_pools_are_refused() {
         for (cidr, why) in [
             ("10.0.0.0/15", "/16 at most"),
-            ("10.0.0.0/30", "/29 at least"),
+            ("10.0.0.0/31", "/30 at least"),
             ("10.0.0.5/24", "10.0.0.0/24"),
             ("127.1.0.0/16", "loopback"),
             ("172.31.0.0/16", "gateway"),

@@ -19,8 +19,10 @@ pub(crate) struct Host {
     pub(crate) seq: i64,
     /// Whether this report's figures go into the samples.
     pub(crate) sample: bool,
-    /// Whether it was not heard of for a while, or became something else.
+    /// Whether it became something else.
     pub(crate) changed: bool,
+    /// Whether it was not heard of for a while, so its VPSes were shown as unknown.
+    pub(crate) returned: bool,
     /// What it had that is not ours to run there.
     pub(crate) orphans: Value,
 }
@@ -58,9 +60,9 @@ pub(crate) async fn take(tx: &mut PgConnection, host: i64, report: &Report) -> a
            where h.id = $1 and old.id = h.id
              and ((h.agent_started_us, h.report_seq) < ($2, $3) or h.last_report_at < now() - interval '30 seconds')
            returning h.seq, h.orphans, coalesce(h.sampled_at = now(), false) as "sample!",
-             ((old.last_report_at > now() - interval '30 seconds') is not true
-              or (old.capacity_cpu_milli, old.capacity_memory, old.capacity_disk) <> ($5, $6, $7)
-              or old.facts <> h.facts) as "changed!""#,
+             (old.last_report_at > now() - interval '60 seconds') is not true as "returned!",
+             ((old.capacity_cpu_milli, old.capacity_memory, old.capacity_disk) <> ($5, $6, $7) or old.facts <> h.facts)
+               as "changed!""#,
         host,
         report.agent_started_us,
         report.seq,

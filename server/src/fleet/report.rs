@@ -41,7 +41,7 @@ pub(super) async fn report(
     let mut news = News::default();
     let seq = match db::report::take(&mut tx, caller.id, &report).await? {
         Some(host) => {
-            news.fleet = host.changed;
+            news.fleet = host.changed || host.returned;
             take_in(&mut tx, &caller, host, &report, &mut news).await?
         }
         None => {
@@ -93,6 +93,9 @@ async fn take_in(
     }
     let mut changes = Changes { host: caller.id, desired: false, lost: Vec::new() };
     for row in &rows {
+        if host.returned {
+            news.projects.insert(row.project);
+        }
         let actions = waiting.get(&row.wanted.id).map_or(&[][..], Vec::as_slice);
         let decision = match seen.get(&VpsId(row.wanted.id)) {
             Some(seen) => {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
+mod liveness;
 mod notify;
 mod tidy;
 
@@ -50,6 +51,7 @@ impl Tasks {
         run(Box::pin(notify::tell(app.clone(), tasks.clone())));
         run(Box::pin(notify::hear(app.clone(), tasks.clone())));
         run(Box::pin(tidy_forever(app.clone(), tasks.clone())));
+        run(Box::pin(liveness::watch(app.clone(), tasks.clone())));
         tasks
     }
 
