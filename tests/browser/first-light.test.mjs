@@ -89,12 +89,16 @@ test("a server is created, runs, and goes, without a reload", async () => {
   await picture(list, "servers");
   await fitsPhone(list, "servers");
   const still = navigations(list);
+  const watcher = await context.newPage();
+  await watcher.goto(home);
+  await watcher.locator("#server-status").getByText("Running").waitFor();
 
   await page.getByRole("link", { name: "6 hours" }).click();
   await page.getByRole("button", { name: "Delete server" }).and(page.locator(":disabled")).waitFor();
   await deleteServer(page, name);
   await row.waitFor({ state: "detached", timeout: READY });
   assert.equal(still(), 0, "it went from the list without a navigation");
+  await watcher.getByRole("heading", { name: "This server is gone" }).waitFor({ timeout: READY });
   await page.locator("#servers tbody tr", { hasText: name }).waitFor({ state: "detached", timeout: READY });
   assert.deepEqual(complaints, []);
   await context.close();

@@ -184,6 +184,20 @@ impl ServerLive {
     }
 }
 
+#[derive(Template)]
+#[template(path = "parts/server_gone.html")]
+struct Gone<'a> {
+    list: &'a str,
+}
+
+/// What takes the place of the whole page, by the id of its element, when the server is gone.
+///
+/// # Errors
+/// Only if a template is broken.
+pub fn server_gone(project: &ProjectLink) -> askama::Result<(&'static str, String)> {
+    Ok(("server", Gone { list: &project.path("servers") }.render()?))
+}
+
 /// The page.
 #[derive(Clone, Debug, Template)]
 #[template(path = "server.html")]

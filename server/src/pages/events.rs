@@ -38,6 +38,8 @@ pub(super) struct Feed<L> {
     pub(super) topic: Changed,
     /// Renders the parts.
     pub(super) load: L,
+    /// What is shown last when the thing is gone.
+    pub(super) gone: Parts,
 }
 
 struct Running<L> {
@@ -45,6 +47,16 @@ struct Running<L> {
     news: Receiver<Changed>,
     sent: Parts,
     fresh: bool,
+}
+
+/// What comes next.
+enum Stage<L> {
+    /// News, as long as there are any.
+    Open(Running<L>),
+    /// The word by which the browser does not come back.
+    Last,
+    /// Nothing.
+    Over,
 }
 
 /// Starts a stream.
@@ -55,24 +67,31 @@ where
 {
     let news = feed.app.wake.events(); // before the first read, so that nothing in between is lost
     let running = Running { feed, news, sent: Parts::new(), fresh: true };
-    Sse::new(futures_util::stream::unfold(Some(running), next))
+    Sse::new(futures_util::stream::unfold(Stage::Open(running), next))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
-async fn next<L, F>(running: Option<Running<L>>) -> Option<(Result<Event, Infallible>, Option<Running<L>>)>
+async fn next<L, F>(stage: Stage<L>) -> Option<(Result<Event, Infallible>, Stage<L>)>
 where
     L: FnMut() -> F + Send,
     F: Future<Output = Result<Parts>> + Send,
 {
-    let mut running = running?;
+    let mut running = match stage {
+        Stage::Open(running) => running,
+        Stage::Last => return Some((Ok(Event::default().event("gone").data("gone")), Stage::Over)),
+        Stage::Over => return None,
+    };
     loop {
         if !std::mem::take(&mut running.fresh) && !running.news().await {
             return None;
         }
         match running.round().await {
-            Ok(Some(html)) => return Some((Ok(Event::default().data(html)), Some(running))),
+            Ok(Some(html)) => return Some((Ok(Event::default().data(html)), Stage::Open(running))),
             Ok(None) => {}
-            Err(Error::NotFound(_)) => return Some((Ok(Event::default().event("gone").data("gone")), None)),
+            Err(Error::NotFound(_)) => {
+                let html: String = running.feed.gone.iter().map(partial).collect();
+                return Some((Ok(Event::default().data(html)), Stage::Last));
+            }
             Err(Error::Unauthorized) => return None,
             Err(e) => {
                 tracing::warn!(error = %e, "an event stream ends");
@@ -114,14 +133,12 @@ where
             return Err(Error::Unauthorized);
         }
         let parts = (self.feed.load)().await?;
-        let html: String = parts
-            .iter()
-            .filter(|part| !self.sent.contains(part))
-            .map(|(id, html)| {
-                format!("<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
-            })
-            .collect();
+        let html: String = parts.iter().filter(|part| !self.sent.contains(part)).map(partial).collect();
         self.sent = parts;
         Ok((!html.is_empty()).then_some(html))
     }
+}
+
+fn partial((id, html): &(&'static str, String)) -> String {
+    format!("<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
 }

@@ -59,7 +59,7 @@ pub(super) async fn events(Operator(who): Operator, State(app): State<App>) -> i
             async move { live(&app).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, cookie: who.cookie, topic: Changed::Fleet, load })
+    stream(Feed { app, cookie: who.cookie, topic: Changed::Fleet, load, gone: Vec::new() })
 }
 
 /// `POST /fleet/hosts`: a one-time token for a new host, or a fresh one for a host that waits for its enrolment.

@@ -58,7 +58,15 @@ pub(super) async fn create(app: &App, project: ProjectId, pasted: &str, name: &s
     let key = PublicKey::parse(&pasted.split_whitespace().collect::<Vec<_>>().join(" "))?;
     let comment = key.as_str().splitn(3, ' ').nth(2).unwrap_or_default().trim();
     let name = [name.trim(), comment, "key"].into_iter().find(|n| !n.is_empty()).unwrap_or("key");
-    ssh_keys::create(&app.db, project, &Title::parse("name", name)?, &key, &Labels::default()).await
+    let made =
+        ssh_keys::create(&app.db, project, &Title::parse("name", name)?, &key, &Labels::default()).await;
+    // The same key again has the same comment, so its name is taken as well; the key is what there is to tell about.
+    if let Err(Error::Uniqueness(_)) = &made
+        && ssh_keys::all(&app.db, project).await?.iter().any(|known| known.fingerprint == key.fingerprint())
+    {
+        return Err(Error::Uniqueness("SSH key with the same fingerprint already exists".into()));
+    }
+    made
 }
 
 /// Puts an error beside the field that it is about; what is about neither goes on.

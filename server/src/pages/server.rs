@@ -52,9 +52,10 @@ pub(super) async fn events(
     ThingId(id): ThingId,
     State(app): State<App>,
     Query(span): Query<Span>,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, Failed> {
     let topic = Changed::Project(member.project.id);
     let range = Range::parse(&span.range);
+    let gone = member.project.clone();
     let view = View { project: member.project, id: VpsId(id), operator: member.who.user.operator };
     let load = {
         let app = app.clone();
@@ -63,7 +64,8 @@ pub(super) async fn events(
             async move { view.load(&app, range).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, cookie: member.who.cookie, topic, load })
+    let gone = vec![berth_web::server_gone(&gone).map_err(|e| Error::Internal(e.into()))?];
+    Ok(stream(Feed { app, cookie: member.who.cookie, topic, load, gone }))
 }
 
 /// `POST /projects/{project}/servers/{id}/power`.

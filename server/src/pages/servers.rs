@@ -38,7 +38,7 @@ pub(super) async fn events(member: Member, State(app): State<App>) -> impl IntoR
             async move { load(&app, &project).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, cookie: member.who.cookie, topic, load })
+    stream(Feed { app, cookie: member.who.cookie, topic, load, gone: Vec::new() })
 }
 
 async fn load(app: &App, project: &ProjectLink) -> Result<ServerList> {

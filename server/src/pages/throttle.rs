@@ -39,7 +39,7 @@ impl Throttle {
             .filter_map(|(key, free)| {
                 let failures = seen.get(&key)?;
                 let over = failures.count.checked_sub(free)?;
-                let wait = Duration::from_secs(1 << over.min(16)).min(LONGEST);
+                let wait = Duration::from_secs(4 << over.min(16)).min(LONGEST);
                 wait.checked_sub(now.saturating_duration_since(failures.last)).filter(|rest| !rest.is_zero())
             })
             .max()
@@ -90,10 +90,10 @@ mod tests {
             assert_eq!(throttle.wait(HERE, "a@b", start), None);
             throttle.failed(HERE, "a@b", start);
         }
-        assert_eq!(throttle.wait(HERE, " A@B ", start), Some(Duration::from_secs(1)));
+        assert_eq!(throttle.wait(HERE, " A@B ", start), Some(Duration::from_secs(4)));
         throttle.failed(HERE, "a@b", start);
-        assert_eq!(throttle.wait(HERE, "a@b", start), Some(Duration::from_secs(2)));
-        assert_eq!(throttle.wait(HERE, "a@b", start + Duration::from_secs(2)), None);
+        assert_eq!(throttle.wait(HERE, "a@b", start), Some(Duration::from_secs(8)));
+        assert_eq!(throttle.wait(HERE, "a@b", start + Duration::from_secs(8)), None);
         for _ in 0..100 {
             throttle.failed(HERE, "a@b", start);
         }

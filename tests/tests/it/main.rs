@@ -4,6 +4,7 @@ mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod backups; // a database from an old backup destroys nothing
 mod capacity; // many at once
 mod clients; // the stock hcloud CLI and hcloud-python
+mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
 mod harness; // the harness itself
 mod interruptions; // connections, servers, agents and databases that go away in the middle

@@ -1,0 +1,203 @@
+//! Who may see and do what: every route, by every kind of person; other sites; headers; hostile text.
+
+use berth_tests::browser::Browser;
+use berth_tests::world::World;
+use reqwest::Method;
+
+use super::{project, server, signed_in};
+
+/// Every route of the dashboard that needs a session, with `{project}` and `{id}` to be filled in. Whoever adds a route
+/// adds it here; [`no_route_is_forgotten`] sees to it.
+const GUARDED: [(&str, &str); 27] = [
+    ("GET", "/"),
+    ("GET", "/projects/{project}/servers"),
+    ("GET", "/projects/{project}/servers/events"),
+    ("GET", "/projects/{project}/servers/new"),
+    ("POST", "/projects/{project}/servers/new"),
+    ("POST", "/projects/{project}/servers/summary"),
+    ("GET", "/projects/{project}/servers/{id}"),
+    ("GET", "/projects/{project}/servers/{id}/events"),
+    ("POST", "/projects/{project}/servers/{id}/power"),
+    ("POST", "/projects/{project}/servers/{id}/reset-password"),
+    ("POST", "/projects/{project}/servers/{id}/delete"),
+    ("GET", "/projects/{project}/keys"),
+    ("POST", "/projects/{project}/keys"),
+    ("POST", "/projects/{project}/keys/{id}/delete"),
+    ("GET", "/projects/{project}/tokens"),
+    ("POST", "/projects/{project}/tokens"),
+    ("POST", "/projects/{project}/tokens/{id}/delete"),
+    ("GET", "/fleet/hosts"),
+    ("POST", "/fleet/hosts"),
+    ("GET", "/fleet/hosts/events"),
+    ("GET", "/fleet/hosts/{id}"),
+    ("POST", "/fleet/hosts/{id}/cordon"),
+    ("POST", "/fleet/hosts/{id}/uncordon"),
+    ("GET", "/fleet/servers"),
+    // These three need none.
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("POST", "/sign-out"),
+];
+
+/// Those of [`GUARDED`] that really are.
+fn guarded() -> impl Iterator<Item = (Method, &'static str)> {
+    let open = |path: &str| path.starts_with("/sign-");
+    GUARDED.into_iter().filter(move |(_, path)| !open(path)).map(|(m, p)| (m.parse().expect("a method"), p))
+}
+
+fn filled(path: &str, project: i64, id: i64) -> String {
+    path.replace("{project}", &project.to_string()).replace("{id}", &id.to_string())
+}
+
+#[test]
+fn no_route_is_forgotten() {
+    let source = include_str!("../../../../server/src/pages/mod.rs");
+    let mut known: Vec<_> = GUARDED.iter().map(|(method, path)| (*method, (*path).to_owned())).collect();
+    known.extend([("POST", "/theme".to_owned()), ("GET", "/assets/{file}".to_owned())]);
+    let mut prefix = "";
+    let mut routes = 0;
+    for line in source.lines() {
+        if let Some(name) = line.trim().strip_prefix("let ").and_then(|l| l.strip_suffix(" = Router::new()"))
+        {
+            prefix = if name == "project" { "/projects/{project}" } else { "/fleet" };
+        } else if line.trim() == "Router::new()" {
+            prefix = "";
+        }
+        let Some((_, rest)) = line.split_once(".route(\"") else { continue };
+        let (path, methods) = rest.split_once("\", ").expect("a path and its methods");
+        for (word, method) in [("get(", "GET"), ("post(", "POST")] {
+            if methods.contains(word) {
+                routes += 1;
+                let path = format!("{prefix}{path}");
+                assert!(known.contains(&(method, path.clone())), "{method} {path} has no case here");
+            }
+        }
+    }
+    assert_eq!(routes, known.len(), "as many cases as routes");
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_nothing() {
+    let w = World::start().await;
+    let nobody = Browser::new(w.url(0));
+    let mine = project(&w, "mine").await;
+    for (method, path) in guarded() {
+        let path = filled(path, mine, 1);
+        let seen = nobody.send(method.clone(), &path, &[], (method == Method::POST).then_some(&[])).await;
+        assert!(seen.location().starts_with("/sign-in"), "{method} {path}");
+        let script = nobody.send(method.clone(), &path, &[("hx-request", "true")], None).await;
+        assert_eq!((script.status, script.body.as_str()), (401, ""), "{method} {path}");
+    }
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_anothers_is_not_there() {
+    let w = World::start().await;
+    let owner = signed_in(&w, "ada@berth.example", false, &["mine"]).await;
+    let stranger = signed_in(&w, "eve@berth.example", false, &["others"]).await;
+    let (mine, others) = (project(&w, "mine").await, project(&w, "others").await);
+    let id = server(&w, &owner, "web").await;
+    w.settled().await;
+    let before = owner.get(&format!("/projects/{mine}/servers/{id}")).await.expect(200);
+    assert!(before.contains("Running"));
+    for (method, path) in guarded().filter(|(_, path)| *path != "/") {
+        let is_post = method == Method::POST;
+        let fields: [(&str, &str); 4] =
+            [("confirm", "web"), ("command", "poweroff"), ("name", "x"), ("project_id", &mine.to_string())];
+        let mut paths = vec![filled(path, mine, id)];
+        if path.contains("{id}") && path.starts_with("/projects") {
+            paths.push(filled(path, others, id)); // in the stranger's own project there is no such thing
+        }
+        for path in paths {
+            let seen = stranger.send(method.clone(), &path, &[], is_post.then_some(&fields)).await;
+            // An event stream about a thing that is not there says so and ends.
+            let told = seen.status == 404 || (path.ends_with("/events") && seen.body.contains("event: gone"));
+            assert!(told, "{method} {path}: {} {}", seen.status, seen.body);
+            assert!(!seen.body.contains("10.77."), "{method} {path} tells the address");
+        }
+    }
+    for odd in ["x", "-1", "0", "99999999999999999999", "1%00", "%2e%2e"] {
+        stranger.get(&format!("/projects/{odd}/servers")).await.expect(404);
+        stranger.get(&format!("/projects/{others}/servers/{odd}")).await.expect(404);
+    }
+    w.settled().await;
+    assert!(owner.get(&format!("/projects/{mine}/servers/{id}")).await.expect(200).contains("Running"));
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn another_site_changes_nothing() {
+    let w = World::start().await;
+    let browser = signed_in(&w, "ada@berth.example", true, &["mine"]).await;
+    let mine = project(&w, "mine").await;
+    let id = server(&w, &browser, "web").await;
+    w.settled().await;
+    let path = format!("/projects/{mine}/servers/{id}/delete");
+    let fields: [(&str, &str); 1] = [("confirm", "web")];
+    for headers in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", "https://neighbour.example")],
+    ] {
+        let seen = browser.send(Method::POST, &path, headers, Some(&fields)).await;
+        assert!(seen.expect(403).contains("another site"), "{headers:?}");
+        let seen = browser.send(Method::POST, "/sign-out", headers, Some(&[])).await;
+        assert_eq!(seen.status, 403, "{headers:?}");
+    }
+    browser.get(&format!("/projects/{mine}/servers/{id}/delete")).await.expect(405);
+    w.holds(1).await;
+    browser.post(&path, &fields).await.leads_to(&format!("/projects/{mine}/servers"));
+    w.holds_nothing().await;
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded_by_its_headers() {
+    let w = World::start().await;
+    let browser = signed_in(&w, "ada@berth.example", true, &["mine"]).await;
+    let mine = project(&w, "mine").await;
+    let servers = format!("/projects/{mine}/servers");
+    for path in ["/", &servers, "/fleet/hosts", "/nothing", "/projects/999/servers", "/assets/nothing.js"] {
+        let seen = browser.get(path).await;
+        let csp = seen.headers["content-security-policy"].to_str().expect("ASCII");
+        assert!(csp.contains("default-src 'none'") && !csp.contains("unsafe"), "{path}: {csp}");
+        assert!(
+            csp.contains("frame-ancestors 'none'") && csp.contains("form-action 'self'"),
+            "{path}: {csp}"
+        );
+        assert_eq!(seen.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(seen.headers["x-frame-options"], "DENY", "{path}");
+        assert_eq!(seen.headers["referrer-policy"], "same-origin", "{path}");
+        if seen.headers.get("content-type").is_some_and(|t| t.as_bytes().starts_with(b"text/html")) {
+            assert_eq!(seen.headers["cache-control"], "no-store", "{path}");
+        }
+    }
+    let lost = browser.get("/nothing").await;
+    let id = lost.headers["x-correlation-id"].to_str().expect("ASCII").to_owned();
+    assert!(lost.expect(404).contains(&id), "the page names its correlation id");
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn hostile_text_stays_text() {
+    let w = World::start().await;
+    let evil = "<img src=x onerror=alert(1)>\"'";
+    w.sql("insert into projects (name) values ('<script>alert(2)</script>')").await;
+    let browser = signed_in(&w, "ada@berth.example", true, &["mine", "<script>alert(2)</script>"]).await;
+    let mine = project(&w, "mine").await;
+    let key = format!("{} {evil}", berth_tests::world::public_key().rsplit_once(' ').expect("three parts").0);
+    browser.post(&format!("/projects/{mine}/keys"), &[("public_key", &key)]).await.location();
+    browser.post(&format!("/projects/{mine}/tokens"), &[("name", evil)]).await.location();
+    let form = [("name", evil), ("labels", evil), ("user_data", "</textarea><script>alert(3)</script>")];
+    let refused = browser.post(&format!("/projects/{mine}/servers/new"), &form).await.expect(422);
+    let summary = browser.post(&format!("/projects/{mine}/servers/summary"), &form).await.expect(200);
+    let keys = browser.get(&format!("/projects/{mine}/keys")).await.expect(200);
+    let tokens = browser.get(&format!("/projects/{mine}/tokens")).await.expect(200);
+    assert!(keys.contains("onerror") && tokens.contains("onerror") && refused.contains("onerror"));
+    for page in [refused, summary, keys, tokens] {
+        assert!(!page.contains("<img src=x") && !page.contains("<script>"), "{page}");
+    }
+    w.finish().await;
+}
