@@ -120,8 +120,37 @@ impl RawAgent {
     /// # Errors
     /// The status of a refusal; none when the connection itself was refused.
     pub async fn watch(&self, since: i64) -> Result<Watch, Option<u16>> {
-        let url = format!("{}/watch?since={since}&wait=0", self.base);
+        self.watch_for(since, 0).await
+    }
+
+    /// Asks what the host should hold, and lets the server wait this many seconds for something new.
+    ///
+    /// # Errors
+    /// The status of a refusal; none when the connection itself was refused.
+    pub async fn watch_for(&self, since: i64, wait: u64) -> Result<Watch, Option<u16>> {
+        let url = format!("{}/watch?since={since}&wait={wait}", self.base);
         accepted(self.http.get(url).send().await).await
+    }
+
+    /// Asks for the next certificate.
+    ///
+    /// # Errors
+    /// The status of a refusal; none when the connection itself was refused.
+    pub async fn renew(&self, request: &Request) -> Result<EnrolResponse, Option<u16>> {
+        let csr_pem = request.csr_pem.clone();
+        let body = EnrolRequest { token: String::new(), csr_pem, agent_version: "raw".into() };
+        accepted(self.http.post(format!("{}/renew", self.base)).json(&body).send().await).await
+    }
+
+    /// Fetches an image from this byte on.
+    ///
+    /// # Errors
+    /// The status of a refusal; none when the connection itself was refused.
+    pub async fn image_from(&self, sha256: &str, first: usize) -> Result<(u16, Vec<u8>), Option<u16>> {
+        let request = self.http.get(format!("{}/images/{sha256}", self.base));
+        let answer = request.header("range", format!("bytes={first}-")).send().await.map_err(|_| None)?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.bytes().await.map_err(|_| None)?.to_vec()))
     }
 
     /// Reports.

@@ -29,6 +29,7 @@ pub(super) struct NewPool {
     cidr: String,
     /// How its addresses reach the world.
     #[arg(long, value_enum, default_value = "nat")]
+    #[serde(default)]
     kind: Kind,
     /// Where its addresses are given out, by id or name; not needed while there is only one location.
     #[arg(long)]

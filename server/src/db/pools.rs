@@ -14,12 +14,22 @@ use crate::ids::LocationId;
 
 /// How addresses of a pool reach the world.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
 )]
 #[schema(as = operators::PoolKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Private addresses, which leave the host by source NAT.
+    #[default]
     Nat,
     /// Addresses that the network around routes to the hosts.
     Routed,

@@ -6,10 +6,12 @@ mod capacity; // many at once
 mod clients; // the stock hcloud CLI and hcloud-python
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
+mod fleet; // the agents' channel, word by word
 mod harness; // the harness itself
 mod interruptions; // connections, servers, agents and databases that go away in the middle
 mod lifecycle; // a server from its creation to its end
 mod lists; // pages, order, filters
+mod operators; // the operators' API
 mod replicas; // several servers on one database
 mod selectors; // the label grammar, by property
 mod strangers; // certificates, tokens and reports that must not be believed
