@@ -31,6 +31,10 @@ start_test_postgres
 
 case $what in
 all) filter=() ;;
+browser)
+    deploy/web.sh
+    filter=(-E 'package(berth-tests) & test(/^browser::/)')
+    ;;
 e2e) filter=(-E 'package(berth-tests) & binary(~e2e)') ;;
 *) die "unknown: test.sh $what" ;;
 esac

@@ -2,6 +2,7 @@
 mod access; // tokens, projects, limits, and that no route was forgotten
 mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod backups; // a database from an old backup destroys nothing
+mod browser; // the pages in a real browser
 mod capacity; // many at once
 mod clients; // the stock hcloud CLI and hcloud-python
 mod dashboard; // the pages: who may see and do what, forms, the event stream
