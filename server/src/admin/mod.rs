@@ -27,7 +27,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{method_not_allowed, not_found, shell};
+use crate::api::{method_not_allowed, not_found, shell, traced};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::tasks::Tasks;
@@ -53,7 +53,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .with_state(app.clone());
     // An archive is larger than any other body, so its route stands outside the shell that limits them.
     let all = shell(Router::new().nest(PREFIX, router))
-        .merge(Router::new().nest(PREFIX, uploads.with_state(app.clone())));
+        .merge(traced(Router::new().nest(PREFIX, uploads.with_state(app.clone()))));
     let mut described = describe().nest(PREFIX, description);
     described.merge(OpenApi::default().nest(PREFIX, upload_description));
     (all, described)

@@ -1,4 +1,7 @@
 //! What servers, types and data centres are shown with: the operator's catalogue, read once a request.
+//!
+//! Where there is room right now takes a look at every host, so only the lists of types and data centres ask for it.
+//! Inside of a server nobody wants to know; whatever is offered counts as available there.
 
 use crate::app::App;
 use crate::db::locations::{self, Datacenter, Location};
@@ -12,6 +15,7 @@ pub(super) struct Catalog {
     pub(super) datacenters: Vec<Datacenter>,
     pub(super) plans: Vec<Plan>,
     pub(super) prices: Vec<PlanPrice>,
+    room: Option<Vec<(DatacenterId, PlanId)>>,
 }
 
 impl Catalog {
@@ -22,7 +26,24 @@ impl Catalog {
             datacenters: locations::datacenters(&app.db).await?,
             plans: plans::list(&app.db).await?,
             prices: plans::prices(&app.db).await?,
+            room: None,
         })
+    }
+
+    /// Reads it, and where there is room.
+    pub(super) async fn load_with_room(app: &App) -> Result<Self> {
+        Ok(Self { room: Some(locations::available_plans(&app.db).await?), ..Self::load(app).await? })
+    }
+
+    /// Whether a plan is offered, and can be had in a data centre now.
+    pub(super) fn available(&self, datacenter: DatacenterId, plan: &Plan) -> bool {
+        let room = self.room.as_ref().is_none_or(|room| room.contains(&(datacenter, plan.id)));
+        plan.retired_at.is_none() && room
+    }
+
+    /// Whether a plan is offered, and can be had in some data centre of a location now.
+    pub(super) fn available_at(&self, location: LocationId, plan: &Plan) -> bool {
+        self.datacenters.iter().any(|d| d.location_id == location && self.available(d.id, plan))
     }
 
     pub(super) fn location(&self, id: LocationId) -> Result<&Location> {

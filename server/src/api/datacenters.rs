@@ -11,10 +11,11 @@ use super::catalog::Catalog;
 use super::locations::Location;
 use super::{Id, Listing, Meta, Problems, Query};
 use crate::app::App;
-use crate::db::locations::{Datacenter as Row, available_plans};
+use crate::db::locations::Datacenter as Row;
 use crate::db::page::Sort;
+use crate::db::plans::Plan;
 use crate::error::{Error, Result};
-use crate::ids::{DatacenterId, PlanId};
+use crate::ids::DatacenterId;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
@@ -42,29 +43,20 @@ struct Types {
 }
 
 impl Datacenter {
-    /// As it is shown inside of a server, where nobody asks what there is room for: whatever is offered counts as
-    /// available.
     pub(super) fn of(row: &Row, catalog: &Catalog) -> Result<Self> {
-        let offered: Vec<i64> = catalog.offered().map(|p| p.id.0).collect();
-        let types = Types {
-            supported: offered.clone(),
-            available: offered.clone(),
-            available_for_migration: offered,
-        };
+        let ids = |plans: Vec<&Plan>| plans.into_iter().map(|p| p.id.0).collect::<Vec<i64>>();
+        let available = ids(catalog.offered().filter(|p| catalog.available(row.id, p)).collect());
         Ok(Self {
             id: row.id.0,
             name: row.name.clone(),
             description: row.description.clone(),
             location: catalog.location(row.location_id)?.into(),
-            server_types: types,
+            server_types: Types {
+                supported: ids(catalog.offered().collect()),
+                available: available.clone(),
+                available_for_migration: available,
+            },
         })
-    }
-
-    fn with_room(mut self, available: &[(DatacenterId, PlanId)]) -> Self {
-        let here = available.iter().filter(|(d, _)| d.0 == self.id);
-        self.server_types.available = here.map(|(_, plan)| plan.0).collect();
-        self.server_types.available_for_migration = self.server_types.available.clone();
-        self
     }
 }
 
@@ -82,10 +74,8 @@ struct DatacenterResponse {
 }
 
 async fn all(app: &App) -> Result<Vec<Datacenter>> {
-    let catalog = Catalog::load(app).await?;
-    let available = available_plans(&app.db).await?;
-    let each = catalog.datacenters.iter().map(|row| Ok(Datacenter::of(row, &catalog)?.with_room(&available)));
-    each.collect()
+    let catalog = Catalog::load_with_room(app).await?;
+    catalog.datacenters.iter().map(|row| Datacenter::of(row, &catalog)).collect()
 }
 
 /// Lists data centres.

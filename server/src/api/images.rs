@@ -124,11 +124,7 @@ async fn list(State(app): State<App>, query: Query) -> Result<Listing<ImagesResp
     let statuses = one_of("status", &["available", "creating", "unavailable"])?;
     let architectures = one_of("architecture", &["x86", "arm"])?;
     let selector = query.selector()?;
-    let deprecated = match query.one("include_deprecated") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Error::invalid("include_deprecated", "must be true or false")),
-    };
+    let deprecated = query.flag("include_deprecated")?;
     let wanted = |image: &Row| {
         (deprecated || image.retired_at.is_none())
             && query.one("name").is_none_or(|name| image.name == name)

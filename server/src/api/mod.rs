@@ -28,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use body::{Body, Id, MAX_BODY};
 pub use docs::{ErrorResponse, Problems};
 pub use query::{Listing, Meta, Query};
-pub use shell::{method_not_allowed, not_found, shell};
+pub use shell::{method_not_allowed, not_found, shell, traced};
 
 use crate::app::App;
 use crate::auth;

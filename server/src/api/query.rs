@@ -67,6 +67,16 @@ impl Query {
         self.all(name).map(each).collect()
     }
 
+    /// A yes or no; absent is no. Clients spell it as their language does.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        let known = |v: &str| match v.to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        };
+        Ok(self.all_of(name, known)?.last().copied().unwrap_or(false))
+    }
+
     /// The ids in a parameter.
     pub fn ids(&self, name: &str) -> Result<Vec<i64>> {
         self.all_of(name, |v| v.parse().ok())
@@ -225,6 +235,16 @@ mod tests {
         for bad in ["sort=uuid", "sort=id:up", "sort=id%20desc"] {
             assert!(query(bad).sort(&columns).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn flags_as_languages_spell_them() {
+        for (text, expected) in
+            [("", false), ("f=true", true), ("f=True", true), ("f=1", true), ("f=False", false)]
+        {
+            assert_eq!(query(text).flag("f").unwrap(), expected, "{text}");
+        }
+        assert!(query("f=maybe").flag("f").is_err());
     }
 
     #[test]

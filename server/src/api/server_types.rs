@@ -51,6 +51,9 @@ pub(super) struct ServerType {
 struct LocationOf {
     id: i64,
     name: String,
+    /// Whether some host there has room for one more.
+    available: bool,
+    recommended: bool,
     deprecation: Option<Deprecation>,
 }
 
@@ -72,6 +75,8 @@ impl ServerType {
         let location = |l: &crate::db::locations::Location| LocationOf {
             id: l.id.0,
             name: l.name.clone(),
+            available: catalog.available_at(l.id, plan),
+            recommended: deprecation.is_none(),
             deprecation: deprecation.clone(),
         };
         Self {
@@ -114,7 +119,7 @@ struct ServerTypeResponse {
     ),
     responses((status = 200, body = ServerTypesResponse), Problems))]
 async fn list(State(app): State<App>, query: Query) -> Result<Listing<ServerTypesResponse>> {
-    let catalog = Catalog::load(&app).await?;
+    let catalog = Catalog::load_with_room(&app).await?;
     let named = catalog.plans.iter().filter(|p| query.one("name").is_none_or(|name| p.name == name));
     let page = query.page()?;
     let part = page.cut(named.collect());
@@ -127,7 +132,7 @@ async fn list(State(app): State<App>, query: Query) -> Result<Listing<ServerType
 #[utoipa::path(get, path = "/server_types/{id}", tag = "server types", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = ServerTypeResponse), Problems))]
 async fn get(State(app): State<App>, Id(id): Id<PlanId>) -> Result<Json<ServerTypeResponse>> {
-    let catalog = Catalog::load(&app).await?;
+    let catalog = Catalog::load_with_room(&app).await?;
     let plan = catalog.plans.iter().find(|p| p.id == id).ok_or(Error::NotFound("server type"))?;
     Ok(Json(ServerTypeResponse { server_type: ServerType::of(plan, &catalog) }))
 }

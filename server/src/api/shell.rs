@@ -15,28 +15,35 @@ use crate::error::Error;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
-/// Puts a JSON API into its shell: `X-Correlation-Id` on every answer and in every line of the log, 413 for bodies that
-/// announce too much, `server_error` for panics.
+/// Puts a JSON API into its shell: what [`traced`] does, and 413 for bodies that announce too much.
 pub fn shell(router: Router) -> Router {
+    traced(router.layer(from_fn(limit)))
+}
+
+/// `X-Correlation-Id` on every answer and in every line of the log, `server_error` for panics. For routes that take
+/// larger bodies.
+pub fn traced(router: Router) -> Router {
     router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(correlate))
+}
+
+async fn limit(request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|n: usize| n > MAX_BODY) {
+        return Error::TooLarge(MAX_BODY).into_response();
+    }
+    next.run(request).await
 }
 
 async fn correlate(request: Request, next: Next) -> Response {
     let id = format!("{:016x}", rand::random::<u64>());
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    let mut response = if announced.is_some_and(|n: usize| n > MAX_BODY) {
-        Error::TooLarge(MAX_BODY).into_response()
-    } else {
-        next.run(request).instrument(span).await
-    };
+    let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer gives the panic's payload away")]
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let said = payload.downcast_ref::<String>().map(String::as_str);
     let said = said.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");

@@ -128,7 +128,7 @@ impl fmt::Display for WhyNot {
             Lack::Disk(bytes) => write!(f, "no host in {place} has {} of disk free", Bytes(bytes)),
             Lack::Memory(bytes) => write!(f, "no host in {place} has {} of memory free", Bytes(bytes)),
             Lack::Cpu(milli) => {
-                write!(f, "no host in {place} has {} cores free", f64::from(milli as i32) / 1000.0)
+                write!(f, "no host in {place} has {} cores free", milli as f64 / 1000.0)
             }
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
         }
