@@ -80,7 +80,8 @@ async fn burst(cell: &Cell, image: &str) -> Vec<Made> {
 }
 
 async fn started_at(db: &PgPool, id: i64) -> DateTime<Utc> {
-    scalar(db, "select observed_started_at from vps where id = $1 and observed_started_at is not null", id).await
+    scalar(db, "select observed_started_at from vps where id = $1 and observed_started_at is not null", id)
+        .await
 }
 
 async fn started_at_last(db: &PgPool, made: &[Made]) -> DateTime<Utc> {

@@ -49,7 +49,10 @@ pub(crate) async fn report(cell: &Cell, empty: &Machine, made: &[Made]) {
 
     let of = |name: &'static str| {
         let runs = move |line: &str| line.split(' ').next().is_some_and(|program| program.ends_with(name));
-        process::all().into_iter().filter(move |(pid, line)| runs(line) && cell.owns(*pid)).map(|(pid, _)| pid)
+        process::all()
+            .into_iter()
+            .filter(move |(pid, line)| runs(line) && cell.owns(*pid))
+            .map(|(pid, _)| pid)
     };
     for name in ["berth-server", "berth-agent"] {
         for pid in of(name) {

@@ -11,14 +11,14 @@ import sys
 import hcloud
 from hcloud import APIException, Client
 
-# 2.x has them at the top of the package too, 1.18 only here.
-from hcloud.images import Image
-from hcloud.server_types import ServerType
+# Newer versions have them one level up too, 1.18 only here.
+from hcloud.images.domain import Image
+from hcloud.server_types.domain import ServerType
 
 
 def main(public_key: str, server_type: str, image: str) -> None:
     client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
-    seen = {"version": getattr(hcloud, "__version__", "?")}
+    seen = {"library": hcloud.__file__}
 
     assert client.server_types.get_by_name(server_type).name == server_type
     assert client.images.get_all(name=image)[0].name == image

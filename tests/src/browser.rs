@@ -187,7 +187,6 @@ impl Seen {
     ///
     /// # Panics
     /// When it does not.
-    #[must_use]
     pub fn location(&self) -> &str {
         assert_eq!(self.status, 303, "{}: {}", self.request, self.body);
         self.headers["location"].to_str().expect("ASCII")

@@ -1,122 +1,136 @@
-//! What an operator does.
+//! What an operator does, by the operators' API.
 
 use std::path::Path;
 use std::time::Duration;
 
-use berth_proto::EnrolToken;
-use berth_server::app::App;
-use berth_server::auth::secret::Secret;
-use berth_server::db;
-use berth_server::domain::names::{Slug, Title};
-use berth_server::domain::price::Price;
-use berth_server::ids::{HostId, ProjectId};
-use berth_server::images::Store;
 use serde_json::{Value, json};
 
+use crate::client::{Answer, Api};
 use crate::wait;
 
 /// An operator.
 #[derive(Clone, Debug)]
 pub struct Control {
-    pub app: App,
+    /// With the operator's token.
+    pub api: Api,
 }
 
 impl Control {
-    pub fn new(app: App) -> Self {
-        Self { app }
+    /// With a client that has an operator's token.
+    #[must_use]
+    pub fn new(api: Api) -> Self {
+        Self { api }
     }
 
+    /// Makes a project and returns its id.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn project(&self, name: &str) -> i64 {
-        db::projects::create(&self.app.db, &Title::parse("name", name).expect("name"))
-            .await
-            .expect("project")
-            .id
-            .0
+        let answer = self.api.post("/admin/v1/projects", json!({"name": name})).await.expect(201);
+        answer["project"]["id"].as_i64().expect("an id")
     }
 
+    /// Makes a token of a project and returns it.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn token(&self, project: i64, writable: bool) -> String {
-        let name = Title::parse("name", "test").expect("name");
-        let (_, secret) =
-            db::tokens::create(&self.app.db, Some(ProjectId(project)), &name, writable).await.expect("token");
-        secret.expose().to_owned()
+        let body = json!({"project": project, "name": "test", "writable": writable});
+        let answer = self.api.post("/admin/v1/tokens", body).await.expect(201);
+        answer["secret"].as_str().expect("it is shown once").to_owned()
     }
 
+    /// Makes a plan.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn plan(&self, name: &str, figures: &Value) {
-        let n = |key: &str| figures[key].as_i64().expect("a number");
-        let plan = db::plans::NewPlan {
-            name: Slug::parse("name", name).expect("name"),
-            description: String::new(),
-            cpu_milli: n("cores") * 1000,
-            memory_bytes: n("memory"),
-            disk_bytes: n("disk"),
-            swap_bytes: 0,
-            pids: 2048,
-            bandwidth_mbit: 0,
-            included_traffic: 0,
-            price_hourly: Price::parse("price", "0.01").expect("price"),
-            price_monthly: Price::parse("price", "3").expect("price"),
-        };
-        db::plans::create(&self.app.db, &plan).await.expect("plan");
+        let mut body = figures.clone();
+        body["name"] = json!(name);
+        self.api.post("/admin/v1/plans", body).await.expect(201);
     }
 
+    /// Imports an archive from a file of this machine; the image.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn image(&self, name: &str, file: &Path) -> Value {
-        let store = Store::in_data_dir(&self.app.config.data_dir);
-        let stored = store.import_file(file, None).await.expect("import");
-        let new = db::images::NewImage {
-            name: name.into(),
-            description: String::new(),
-            os_flavor: "debian".into(),
-            os_version: None,
-            sha256: stored.sha256.clone(),
-            size_bytes: i64::try_from(stored.size_bytes).expect("size"),
-            disk_bytes: 0,
-            format: stored.format,
-            cloud_init: false,
-        };
-        db::images::create(&self.app.db, &new).await.expect("image");
-        for host in db::hosts::list(&self.app.db).await.expect("hosts") {
-            self.app.wake.changed(berth_server::wake::Changed::Host(host.id));
-        }
-        json!({"sha256": stored.sha256})
+        let body = json!({"name": name, "path": file});
+        self.api.post("/admin/v1/images", body).await.expect(201)["image"].take()
     }
 
+    /// Tries to import an archive from a URL.
+    pub async fn import_url(&self, name: &str, url: &str, sha256: &str) -> Answer {
+        self.api.post("/admin/v1/images", json!({"name": name, "url": url, "sha256": sha256})).await
+    }
+
+    /// Makes a host; its id and the token that enrols it.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn host(&self, name: &str) -> (i64, String) {
-        let name = Slug::parse("name", name).expect("name");
-        let dc = db::locations::datacenters(&self.app.db).await.expect("dcs")[0].id.0;
-        let host = db::hosts::create(&self.app, &name, dc).await.expect("host");
-        (host.id, self.enrol_token(host.id).await)
+        let answer = self.api.post("/admin/v1/hosts", json!({"name": name})).await.expect(201);
+        let id = answer["host"]["id"].as_i64().expect("an id");
+        (id, self.enrol_token(id).await)
     }
 
+    /// A new token that enrols a host.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn enrol_token(&self, id: i64) -> String {
-        use sha2::Digest as _;
-        let secret = Secret::token().expose().to_owned();
-        let hash: [u8; 32] = sha2::Sha256::digest(secret.as_bytes()).into();
-        db::enrol::add_token(&self.app.db, id, &hash).await.expect("token");
-        let url: String =
-            db::settings::get(&self.app.db, db::settings::AGENT_URL).await.expect("setting").expect("url");
-        let ca_sha256 = berth_server::fleet::ca::Ca::load(&self.app.db).await.expect("ca").sha256();
-        EnrolToken { url, ca_sha256, secret }.to_string()
+        let answer = self.api.post(&format!("/admin/v1/hosts/{id}/enrol_token"), json!({})).await.expect(201);
+        answer["token"].as_str().expect("it is shown once").to_owned()
     }
 
+    /// Ends the validity of a host's certificate.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn revoke(&self, id: i64) {
-        db::hosts::revoke(&self.app, HostId(id)).await.expect("revoke");
+        self.api.post(&format!("/admin/v1/hosts/{id}/revoke"), json!({})).await.expect(200);
     }
 
+    /// Keeps new VPSes away from a host, or lets them come again.
+    ///
+    /// # Panics
+    /// When that fails.
     pub async fn cordon(&self, id: i64, cordoned: bool) {
-        let update = db::hosts::Update { cordoned: Some(cordoned), cpu_overcommit: None };
-        db::hosts::update(&self.app, HostId(id), update).await.expect("update");
+        self.api.put(&format!("/admin/v1/hosts/{id}"), json!({"cordoned": cordoned})).await.expect(200);
     }
 
+    /// The host as the operator sees it.
+    ///
+    /// # Panics
+    /// When there is none.
     pub async fn look(&self, id: i64) -> Value {
-        serde_json::to_value(db::hosts::get(&self.app.db, HostId(id)).await.expect("host")).expect("json")
+        self.api.get(&format!("/admin/v1/hosts/{id}")).await.expect(200)["host"].take()
     }
 
+    /// Waits until a host has reported and has this many templates.
+    ///
+    /// # Panics
+    /// When it does not come to that.
     pub async fn host_is_ready(&self, id: i64, images: usize) {
         wait::until(&format!("host {id} to be ready"), Duration::from_secs(120), async || {
             let host = self.look(id).await;
             let has = host["images"].as_array().map_or(0, Vec::len);
             let reported = host["last_report_at"].is_string();
             if reported && has >= images { Ok(()) } else { Err(host.to_string()) }
+        })
+        .await;
+    }
+
+    /// Waits until a host has the template of this digest.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn host_has_image(&self, id: i64, sha256: &str) {
+        wait::until(&format!("host {id} to have {sha256}"), Duration::from_secs(60), async || {
+            let host = self.look(id).await;
+            let has = host["images"].as_array().is_some_and(|all| all.iter().any(|image| image == sha256));
+            if has { Ok(()) } else { Err(host.to_string()) }
         })
         .await;
     }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod clients;
 pub mod control;
 pub mod db;
+pub mod e2e;
 pub mod openapi;
 pub mod proxy;
 pub mod raw_agent;

@@ -94,8 +94,8 @@ impl Builder {
 
         let api = Api::new(replicas[0].url());
         let admin = api.with_token(operator_token(&pool).await);
-        let control = Control::new(replicas[0].app().clone());
-        control.plan(PLAN, &json!({"cores": 1, "memory": MEMORY, "disk": 4_i64 << 30})).await;
+        let control = Control::new(admin.clone());
+        control.plan(PLAN, &json!({"cpu_milli": 1000, "memory_bytes": MEMORY, "disk_bytes": 4_i64 << 30, "price_hourly": "0.01", "price_monthly": "3"})).await;
         let file = dir.path().join("image.tar");
         std::fs::write(&file, tiny_tar()).expect("a file of ours");
         control.image(IMAGE, &file).await;

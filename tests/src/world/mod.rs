@@ -14,6 +14,7 @@ use std::ops::Deref;
 use berth_agent::host::Found;
 use berth_agent::plan::Effect;
 use berth_proto::{Exit, VpsFault, VpsId};
+use berth_server::app::App;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -226,7 +227,7 @@ impl World {
 
     /// `poweroff` by root of the guest.
     pub async fn halt_from_inside(&self, id: i64) {
-        self.started_at(id).await;
+        let _running = self.started_at(id).await;
         self.hosts.iter().for_each(|host| host.sim.end_guest(VpsId(id), Exit::Halt));
     }
 
@@ -300,6 +301,12 @@ impl World {
     #[must_use]
     pub fn database_link(&self) -> &Proxy {
         &self.database_link
+    }
+
+    /// The shared state of the first server, for what has no face yet.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        self.replicas[0].app()
     }
 
     /// URL of a server.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use berth_server::app::App;
 use berth_server::config::Config;
 use berth_server::serve::{self, Server};
 
@@ -34,8 +35,8 @@ impl Replica {
         self.agents.expect("the server was started once")
     }
 
-    pub(super) fn app(&self) -> &berth_server::app::App {
-        &self.running.as_ref().expect("it runs").app
+    pub(super) fn app(&self) -> &App {
+        &self.running.as_ref().expect("the server runs").app
     }
 
     pub(super) async fn start(&mut self, database_url: String) {

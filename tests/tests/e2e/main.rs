@@ -1,1 +1,6 @@
-//! stub
+//! Real processes, real guests, real kernel: what simulated hosts cannot show. Needs root and images of Debian.
+mod clients; // the stock clients, up to an ssh login with what they printed
+mod faults; // kill -9 of everything, everywhere
+mod life; // a guest is a real computer, from create to delete
+mod restart; // a host comes back without its control plane
+mod trouble; // full disks, damaged images, dead mirrors

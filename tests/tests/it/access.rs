@@ -91,7 +91,7 @@ async fn another_projects_things_are_not_there() {
 #[tokio::test]
 async fn tenants_are_not_operators() {
     let w = World::start().await;
-    for path in ["/admin/v1/hosts", "/admin/v1/projects", "/admin/v1/server_types", "/admin/v1/images"] {
+    for path in ["/admin/v1/hosts", "/admin/v1/projects", "/admin/v1/plans", "/admin/v1/images"] {
         w.api.without_token().get(path).await.refused(401, "unauthorized");
         let tenant = w.api.get(path).await;
         assert!(matches!(tenant.status, 401 | 403), "{tenant:?}");

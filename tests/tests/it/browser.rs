@@ -16,7 +16,7 @@ const PASSWORD: &str = "correct horse battery";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_light() {
     let w = World::start().await;
-    let app = &w.control.app;
+    let app = w.app();
     let (email, password) =
         (Email::parse(EMAIL).expect("address"), Password::parse(PASSWORD).expect("password"));
     let user = db::users::create(&app.db, &app.passwords, &email, "", &password, true).await.expect("user");

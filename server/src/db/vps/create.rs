@@ -326,6 +326,8 @@ async fn take_room(
     Ok(taken.fetch_optional(tx).await?.map(|r| (r.seq, r.location_id.into())))
 }
 
+/// Writes the row. A database that was restored from a backup counts ids again from where it was then; those of VPSes
+/// that the host still holds as orphans are passed over, or the new VPS would be taken for the old one.
 async fn insert(
     tx: &mut PgConnection,
     project: ProjectId,
@@ -337,10 +339,13 @@ async fn insert(
     let Order { plan, image, keys, password_hash, .. } = order;
     let power = if new.start { Power::Running } else { Power::Stopped };
     let id = sqlx::query_scalar!(
-        "insert into vps (uuid, project_id, name, labels, host_id, plan_id, image_id, cpu_milli, memory_bytes,
+        "insert into vps (id, uuid, project_id, name, labels, host_id, plan_id, image_id, cpu_milli, memory_bytes,
                           swap_bytes, disk_bytes, pids, bandwidth_mbit, host_seq, power, boot_epoch, mac, ssh_keys,
-                          root_password_hash, user_data)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                          root_password_hash, user_data) overriding system value
+         values ((select n from hosts h, lateral (select nextval(pg_get_serial_sequence('vps', 'id')) as n
+                                                  from generate_series(0, jsonb_array_length(h.orphans))) fresh
+                  where h.id = $5 and not h.orphans @> to_jsonb(n) order by n limit 1),
+                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          returning id",
         Uuid::new_v4(),
         project.0,

@@ -43,7 +43,7 @@ async fn a_stream_ends_with_its_session() {
     let leave = async {
         browser.stream_until(&path, &["No server yet"]).await;
         w.sql("delete from sessions").await;
-        w.control.app.wake.changed(berth_server::wake::Changed::Project(mine));
+        w.app().wake.changed(berth_server::wake::Changed::Project(mine));
     };
     let (seen, ()) = tokio::join!(listen, leave);
     assert!(seen.expect(200).contains("No server yet"));

@@ -16,12 +16,12 @@ const PASSWORD: &str = "correct horse battery";
 
 /// The id of the project with this name.
 async fn project(w: &World, name: &str) -> i64 {
-    db::projects::find(&w.control.app.db, name).await.expect("projects").expect("the project").id.0
+    db::projects::find(&w.app().db, name).await.expect("projects").expect("the project").id.0
 }
 
 /// Makes a person who may work in these projects.
 async fn person(w: &World, email: &str, operator: bool, projects: &[&str]) {
-    let app = &w.control.app;
+    let app = w.app();
     let (address, password) =
         (Email::parse(email).expect("address"), Password::parse(PASSWORD).expect("password"));
     let user =
