@@ -134,8 +134,7 @@ impl Unit {
     #[must_use]
     pub fn tell(self, value: f64) -> String {
         let (base, names): (f64, &[&str]) = match self {
-            Self::Percent if value < 10.0 && value.fract() > 0.05 => return format!("{value:.1} %"),
-            Self::Percent => return format!("{value:.0} %"),
+            Self::Percent => return format!("{} %", short(value)),
             Self::Bytes => (1024.0, &["B", "KB", "MB", "GB", "TB"]),
             Self::BytesPerSecond => (1024.0, &["B/s", "KB/s", "MB/s", "GB/s"]),
             Self::BitsPerSecond => (1000.0, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]),
@@ -145,8 +144,7 @@ impl Unit {
             value /= base;
             unit += 1;
         }
-        let places = usize::from(value < 10.0 && value.fract() > 0.05);
-        format!("{value:.places$} {}", names[unit])
+        format!("{} {}", short(value), names[unit])
     }
 }
 
@@ -276,6 +274,12 @@ impl Graph {
     }
 }
 
+/// One place for small values that need it, none for others.
+fn short(value: f64) -> String {
+    let text = format!("{:.*}", usize::from(value < 9.95), value);
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
 fn trace(path: &mut String, first: char, points: &[(f64, f64)]) {
     for (i, (x, y)) in points.iter().enumerate() {
         let _ = write!(path, "{}{x:.1} {y:.1}", if i == 0 { first } else { 'L' });
@@ -316,6 +320,14 @@ mod tests {
         }
         assert_eq!(Unit::BitsPerSecond.tell(Unit::BitsPerSecond.top(1.3e6)), "2 Mbit/s");
         assert_eq!(Unit::Percent.tell(Unit::Percent.top(55.0)), "100 %");
+    }
+
+    #[test]
+    fn figures_are_short() {
+        let told = [0.0, 0.04, 0.26, 8.03, 9.97, 31.4, 100.0].map(|v| Unit::Percent.tell(v));
+        assert_eq!(told, ["0 %", "0 %", "0.3 %", "8 %", "10 %", "31 %", "100 %"]);
+        assert_eq!(Unit::BitsPerSecond.tell(1_340_000.0), "1.3 Mbit/s");
+        assert_eq!(Unit::Bytes.tell(1024.0 * 1024.0), "1 MB");
     }
 
     #[test]
