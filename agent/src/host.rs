@@ -78,6 +78,11 @@ pub trait Host: Send + Sync + 'static {
     fn ask_to_stop(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Kills the guest; returns when no process of it is left.
     fn kill(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Kills a guest whose disk will be deleted next: as [`Host::kill`], but what the guest has not written to its disk
+    /// yet may be thrown away.
+    fn kill_for_deletion(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send {
+        self.kill(id)
+    }
     /// Clears what a guest leaves behind when it is not running: cgroups, rules, interface, sockets. Keeps the disk.
     fn remove_leftovers(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Deletes the disk and all that the host keeps about the VPS. Only after a tombstone, or to undo a create whose

@@ -183,14 +183,30 @@ impl LinuxHost {
     }
 
     /// Kills the monitor's guest, however the monitor is.
-    async fn kill_by_monitor(&self, id: VpsId) {
-        match self.monitors.ask_patiently(id, &Request::Kill { discard: false }, DEATH).await {
+    async fn kill_by_monitor(&self, id: VpsId, discard: bool) {
+        match self.monitors.ask_patiently(id, &Request::Kill { discard }, DEATH).await {
             Ok(_) | Err(AskError::Gone) => {}
             Err(error) => {
                 tracing::warn!(vps = %id, %error, "killing the monitor as well");
                 self.monitors.kill_silent(id);
             }
         }
+    }
+
+    /// Kills a guest, and returns when nothing of it runs.
+    async fn kill_guest(&self, id: VpsId, discard: bool) -> Result<(), Fault> {
+        // The interface goes first, and while its namespace lives: afterwards the kernel takes its time.
+        let (detached, ()) = tokio::join!(self.net.detach(id), self.kill_by_monitor(id, discard));
+        failpoint::hit_async("linux.kill.monitor").await;
+        self.tree.kill(id).await?;
+        let deadline = Instant::now() + DEATH;
+        while self.monitors.locked(id) {
+            if Instant::now() > deadline {
+                return Err(VpsFault::passing("internal", "its monitor does not end"));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(detached?)
     }
 }
 
@@ -272,18 +288,11 @@ impl Host for LinuxHost {
     }
 
     async fn kill(&self, id: VpsId) -> Result<(), Fault> {
-        // The interface goes first, and while its namespace lives: afterwards the kernel takes its time.
-        let (detached, ()) = tokio::join!(self.net.detach(id), self.kill_by_monitor(id));
-        failpoint::hit_async("linux.kill.monitor").await;
-        self.tree.kill(id).await?;
-        let deadline = Instant::now() + DEATH;
-        while self.monitors.locked(id) {
-            if Instant::now() > deadline {
-                return Err(VpsFault::passing("internal", "its monitor does not end"));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(detached?)
+        self.kill_guest(id, false).await
+    }
+
+    async fn kill_for_deletion(&self, id: VpsId) -> Result<(), Fault> {
+        self.kill_guest(id, true).await
     }
 
     async fn remove_leftovers(&self, id: VpsId) -> Result<(), Fault> {

@@ -8,11 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::statfs::fstatfs;
 
 use super::failure::{Failure, Step};
-use super::sys::{FsContext, LoopControl, MountFlags, clone_mount, configure_loop, idmap_mount};
+use super::sys::{
+    FsContext, LoopControl, MountFlags, clone_mount, configure_loop, idmap_mount, shut_down_fs,
+};
 
 /// Sector size of the loop devices: that of ext4's blocks, so that direct I/O works on every disk below.
 const SECTOR: u32 = 4096;
@@ -42,6 +45,14 @@ impl Disk {
         drop(device);
         idmap_mount(mount.as_fd(), userns, flags).fatal("shifting the ids of the disk")?;
         Ok(Self { mount, loop_device })
+    }
+
+    /// Ends all I/O of the file system for good, so that its unmount need not write anything back.
+    pub(crate) fn stop_writing(&self) -> io::Result<()> {
+        // The mount's own descriptor is only a handle.
+        let root =
+            openat(&self.mount, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        shut_down_fs(root.as_fd())
     }
 
     /// Bytes in all and in use, as the guest's `df` shows them.

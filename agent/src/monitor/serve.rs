@@ -177,8 +177,12 @@ impl<'a> Monitor<'a> {
                 self.ask_pending = true;
                 self.answer(index, &Answer::Done);
             }
-            Request::Kill { .. } => {
+            Request::Kill { discard } => {
                 self.asked = true;
+                if discard {
+                    // Only saves time: if it fails, the disk is written back and then deleted.
+                    let _ = self.running.disk.stop_writing();
+                }
                 self.callers[index].role = Role::Waiting;
                 // It fails only when the guest has just ended, which the next poll tells.
                 let _ = pidfd_send_signal(self.running.newborn.pidfd.as_fd(), libc::SIGKILL);

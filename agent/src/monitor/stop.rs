@@ -13,6 +13,9 @@ use super::sys::pidfd_send_signal;
 /// `SIGRTMIN+3` as the C library counts, which keeps two of the kernel's real-time signals for itself.
 const SIGRTMIN_3: i32 = 37;
 
+/// The last signal, which nobody waits for.
+const SIGRTMAX: i32 = 64;
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -41,7 +44,12 @@ fn signal_for(status: &str) -> Option<i32> {
         let value = status.lines().find_map(|line| line.strip_prefix(field))?;
         u64::from_str_radix(value.trim(), 16).ok()
     };
-    let listens = mask("SigBlk:").unwrap_or(0) | mask("SigCgt:").unwrap_or(0);
+    let blocked = mask("SigBlk:").unwrap_or(0);
+    if blocked >> (SIGRTMAX - 1) & 1 == 1 {
+        // Everything is blocked, as shells do for the moment of a fork. That says nothing.
+        return None;
+    }
+    let listens = blocked | mask("SigCgt:").unwrap_or(0);
     [SIGRTMIN_3, libc::SIGPWR].into_iter().find(|signal| listens >> (signal - 1) & 1 == 1)
 }
 
@@ -59,6 +67,12 @@ mod tests {
     fn other_inits_get_the_power_signal() {
         let busybox = "SigBlk:\t0000000000000000\nSigCgt:\t0000000020014007\n";
         assert_eq!(signal_for(busybox), Some(libc::SIGPWR));
+    }
+
+    #[test]
+    fn a_shell_that_forks_just_now_is_not_taken_for_systemd() {
+        let status = "SigBlk:\tfffffffe7ffbfeff\nSigCgt:\t0000000020014007\n";
+        assert_eq!(signal_for(status), None);
     }
 
     #[test]

@@ -287,6 +287,9 @@ impl<H: Host> Worker<H> {
             Step::CreateDisk => host.create_disk(self.spec()?).await.map(|()| None),
             Step::Start => host.start(self.spec()?).await.map(Some),
             Step::AskToStop { .. } => host.ask_to_stop(self.id).await.map(|()| None),
+            Step::Kill if why == crate::plan::Reason::Tombstone => {
+                host.kill_for_deletion(self.id).await.map(|()| None)
+            }
             Step::Kill => host.kill(self.id).await.map(|()| None),
             Step::RemoveLeftovers => host.remove_leftovers(self.id).await.map(|()| None),
             Step::DeleteDisk => host.delete_disk(self.id).await.map(|()| None),

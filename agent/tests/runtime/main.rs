@@ -3,6 +3,10 @@
 //! Needs root; says so and passes where it is not, except on CI. Each test is a world of its own ([`world`]), so they run
 //! beside each other and beside a live agent.
 
+mod archives;
 mod boot;
+mod hostile;
 mod images;
+mod life;
+mod tiny;
 mod world;

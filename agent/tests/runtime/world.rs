@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use berth_agent::host::Host;
@@ -29,6 +30,9 @@ pub(crate) const PLAN: Limits = Limits {
     bandwidth_mbit: 0,
 };
 
+/// Worlds of this process get different numbers for their VPSes.
+static WORLDS: AtomicI64 = AtomicI64::new(0);
+
 /// One test's world.
 pub(crate) struct World {
     /// The host under test; replaced when the test plays an agent that is restarted.
@@ -47,14 +51,17 @@ pub(crate) fn run<F: AsyncFnOnce(&mut World)>(test: F) {
         eprintln!("SKIPPED: needs root to make namespaces, mounts and cgroups");
         return;
     }
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
     sh("ip link set lo up");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = tempfile::Builder::new().prefix("berth-runtime-").tempdir().unwrap();
-        let config = config(dir.path());
+        let number = WORLDS.fetch_add(100, Ordering::Relaxed);
+        let config = config(dir.path(), number);
         let host = LinuxHost::new(config.clone()).await.unwrap();
-        let first = i64::from(std::process::id()) * 1000 + rand::random_range(0..10) * 100;
+        let first = i64::from(std::process::id()) * 10_000 + number;
         let mut world = World { host, config, dir: dir.path().to_owned(), next: Cell::new(first) };
         let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], resolvers: Vec::new() };
         world.host.configure(&settings).await.unwrap();
@@ -68,7 +75,9 @@ pub(crate) fn run<F: AsyncFnOnce(&mut World)>(test: F) {
     });
 }
 
-fn config(dir: &Path) -> LinuxConfig {
+fn config(dir: &Path, world: i64) -> LinuxConfig {
+    // Tests that run at the same time have process ids or numbers that are near each other.
+    let slot = 100 + (std::process::id() + u32::try_from(world / 100).unwrap()) % 500;
     let letters: String = (0..3).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
     LinuxConfig {
         state_dir: dir.join("state"),
@@ -77,7 +86,7 @@ fn config(dir: &Path) -> LinuxConfig {
         iface_prefix: format!("t{letters}"),
         nft_table: format!("berth_rt_{letters}"),
         monitor_path: Some(env!("CARGO_BIN_EXE_berth-monitor").into()),
-        id_base: 65536 * rand::random_range(20_000..30_000),
+        id_base: 65536 * 100 * slot,
         disk_reserve_bytes: 0,
         ..LinuxConfig::default()
     }
@@ -149,6 +158,14 @@ impl World {
             Some(Answer::Status { pid, .. }) => pid,
             other => panic!("no status: {other:?}"),
         }
+    }
+
+    /// The host's number for root of a guest.
+    pub(crate) fn host_uid(&self, spec: &VpsSpec) -> u32 {
+        fs::read_to_string(self.config.state_dir.join("ids").join(spec.id.to_string()))
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     /// The monitor of a guest.

@@ -9,7 +9,9 @@ use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::seccomp;
 use crate::monitor::failure::{Failure, Step};
-use crate::monitor::sys::{drop_bounding_capability, install_seccomp, new_session_keyring, reset_signals};
+use crate::monitor::sys::{
+    drop_bounding_capability, install_seccomp, new_session_keyring, reset_signals, set_nice,
+};
 
 /// Capabilities that no process of a guest can ever get, and why. None of them would work in a user namespace; without
 /// them, software sees at once that it should not try.
@@ -44,6 +46,7 @@ pub(super) fn apply(console: BorrowedFd<'_>) -> Result<(), Failure> {
     dup2_stdout(console).step("connecting the console")?;
     dup2_stderr(console).step("connecting the console")?;
     reset_signals();
+    set_nice(0).step("giving up the monitor's priority")?;
     install_seccomp(&seccomp::program()).fatal("confining system calls")
 }
 

@@ -1,4 +1,4 @@
-//! Loop devices.
+//! Loop devices, and the ext4 on them.
 #![expect(unsafe_code, reason = "ioctls without a wrapper in std or nix")]
 
 use std::fs::File;
@@ -69,6 +69,15 @@ pub(crate) fn configure_loop(
     config.info.flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
     // SAFETY: `config` has the layout of struct loop_config and lives during the call.
     let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes an ext4 file system fail every further access and forget what it has not written.
+pub(crate) fn shut_down_fs(root: BorrowedFd<'_>) -> io::Result<()> {
+    const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
+    const WITHOUT_LOG_FLUSH: u32 = 2;
+    // SAFETY: the argument is a 32-bit number that lives during the call; the kernel only reads it.
+    let done = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &WITHOUT_LOG_FLUSH) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

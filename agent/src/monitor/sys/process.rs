@@ -128,6 +128,13 @@ pub(crate) fn reset_signals() {
     none.thread_set_mask().expect("an empty mask is always accepted");
 }
 
+/// Sets how much of a contended CPU this process gets: below zero is more.
+pub(crate) fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: takes integers; 0 means this process.
+    let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    check(done.into())
+}
+
 /// Has this process killed by SIGALRM after so many seconds.
 pub(crate) fn alarm(seconds: u32) {
     // SAFETY: takes an integer; the signal's action is the default.
