@@ -293,7 +293,9 @@ async fn post_build(
     _: Operator,
     Body(wanted): Body<Build>,
 ) -> Result<(StatusCode, Json<ImageResponse>)> {
-    Ok((StatusCode::CREATED, Json(ImageResponse { image: build(&app, wanted).await? })))
+    // Goes on when the client does not wait for the end: a build that is cut off leaves half a system behind.
+    let built = tokio::spawn(async move { build(&app, wanted).await });
+    Ok((StatusCode::CREATED, Json(ImageResponse { image: built.await.map_err(anyhow::Error::from)?? })))
 }
 
 /// Stops offering an image; servers that have it keep it.

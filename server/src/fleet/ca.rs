@@ -170,3 +170,76 @@ fn params(name: &str, days: i64, now: DateTime<Utc>) -> CertificateParams {
     params.use_authority_key_identifier_extension = true;
     params
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+    use super::*;
+
+    fn ca() -> Ca {
+        Ca::parse(Ca::generate().unwrap()).unwrap()
+    }
+
+    fn der(pem: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn nothing_but_the_key_of_a_request_comes_into_the_certificate() {
+        let key = KeyPair::generate().unwrap();
+        let mut wish = CertificateParams::new(vec!["control.example".into(), "host-1".into()]).unwrap();
+        wish.distinguished_name.push(DnType::CommonName, "host-1");
+        wish.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        wish.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let request = Request::parse(&wish.serialize_request(&key).unwrap().pem().unwrap()).unwrap();
+
+        let ca = ca();
+        let (pem, fingerprint) = ca.sign_host(7, &request).unwrap();
+        let der = der(&pem);
+        assert_eq!(fingerprint, super::fingerprint(&der));
+        let (_, made) = X509Certificate::from_der(&der).unwrap();
+        assert_eq!(made.subject().to_string(), "CN=host-7");
+        assert!(!made.is_ca());
+        let names = made.subject_alternative_name().unwrap().unwrap().value.general_names.len();
+        let uses = made.extended_key_usage().unwrap().unwrap().value;
+        assert_eq!((names, uses.client_auth, uses.server_auth), (1, true, false));
+        assert_eq!(made.public_key().subject_public_key.data.as_ref(), key.public_key_raw());
+        let (_, issuer) = X509Certificate::from_der(ca.certificate()).unwrap();
+        made.verify_signature(Some(issuer.public_key())).unwrap();
+        let days = (made.validity().not_after.timestamp() - Utc::now().timestamp()) / 86_400;
+        assert!((CLIENT_DAYS - 1..=CLIENT_DAYS).contains(&days), "{days}");
+    }
+
+    #[test]
+    fn a_request_that_somebody_else_signed_is_none() {
+        let (mine, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let pem = |key| CertificateParams::default().serialize_request(key).unwrap();
+        let (mut forged, honest) = (pem(&mine).der().to_vec(), pem(&other));
+        let signature = forged.len() - 20;
+        forged[signature] ^= 1;
+        let forged = format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, forged)
+        );
+        assert_eq!(Request::parse(&forged).unwrap_err().code(), "invalid_input");
+        assert_eq!(Request::parse("hello").unwrap_err().code(), "invalid_input");
+        Request::parse(&honest.pem().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn the_ca_survives_its_way_through_the_database() {
+        let stored = Ca::generate().unwrap();
+        let json = serde_json::to_value(&stored).unwrap();
+        let again = Ca::parse(serde_json::from_value(json).unwrap()).unwrap();
+        assert_eq!(again.sha256(), Ca::parse(stored).unwrap().sha256());
+        assert_eq!(again.sha256().len(), 64);
+        let listener = again.sign_listener(&["localhost".into(), "127.0.0.1".into()]).unwrap();
+        assert_eq!(
+            listener.cert.last(),
+            Some(again.certificate()),
+            "a new host finds the CA in the handshake"
+        );
+        assert!(!format!("{again:?}").contains("PRIVATE"));
+    }
+}

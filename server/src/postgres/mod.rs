@@ -116,7 +116,7 @@ impl Embedded {
     async fn start(mut self, lock: Option<Flock<File>>) -> Result<Self> {
         let mut child = None;
         if lock.is_some() && self.postmaster().is_none() {
-            let bin = binaries::find()?;
+            let bin = binaries::find(&self.data)?;
             let account = Account::choose()?;
             account.can_enter(&self.data)?;
             self.initialise(&bin, &account)?;

@@ -138,6 +138,12 @@ impl World {
         self.holds(0).await;
     }
 
+    /// The inventory itself.
+    #[must_use]
+    pub fn inventory(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Runs a statement.
     ///
     /// # Panics

@@ -198,3 +198,42 @@ async fn a_server_that_stops_lets_its_watchers_go() {
     w.start_server(0).await;
     w.finish().await;
 }
+
+#[tokio::test]
+async fn samples_become_rates() {
+    let (w, agent, _) = alone().await;
+    let id = w.create("web").await["server"]["id"].as_i64().expect("an id");
+    let watch = agent.watch(0).await.expect("enrolled");
+    let metrics = berth_proto::VpsMetrics { cpu_usec: 5, ..berth_proto::VpsMetrics::default() };
+    let running = VpsObserved { metrics: Some(metrics), ..seen(id, 1, VpsState::Running) };
+    w.sql("update hosts set sampled_at = null").await;
+    agent.report(&report(2, watch.seq, vec![running.clone()])).await.expect("enrolled");
+    agent.report(&report(3, watch.seq, vec![running])).await.expect("enrolled");
+    assert_eq!(w.scalar("select count(*) from vps_samples").await, 1, "not one for every report");
+
+    // Another time, so that what was just reported is out of the way: half a core for 40 s, then a restart of the
+    // guest, whose counters begin anew, then a gap that nothing is known about.
+    let from: chrono::DateTime<chrono::Utc> = "2026-01-01T00:00:00Z".parse().expect("a time");
+    for (second, cpu_usec, net_in) in [
+        (0, 10_000_000, 1000),
+        (10, 15_000_000, 2000),
+        (20, 20_000_000, 3000),
+        (30, 25_000_000, 4000),
+        (40, 5_000_000, 500),
+        (400, 900_000_000, 900_000),
+    ] {
+        w.sql(&format!(
+            "insert into vps_samples values ({id}, '2026-01-01T00:00:00Z'::timestamptz + interval '{second} s', {cpu_usec},
+                100, 0, 1, 7, 0, 0, 0, 0, {net_in}, 0, 0, 0)"
+        ))
+        .await;
+    }
+    let to = from + chrono::TimeDelta::seconds(600);
+    let db = w.inventory();
+    let points =
+        berth_server::db::samples::series(db, id, from, to, Duration::from_secs(60)).await.expect("rows");
+    let [point] = points[..] else { panic!("only the first minute is known: {points:?}") };
+    assert_eq!((point.at, point.cpu_percent, point.memory_bytes), (from, 50.0, 100.0));
+    assert_eq!(point.net_in_bytes, 3500.0 / 40.0);
+    end(w, &agent, id).await;
+}
