@@ -1,7 +1,7 @@
 # Every target is one script; nothing is decided here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down purge setup fmt lint test e2e bench browser web sqlx clean
+.PHONY: help up down password purge setup fmt lint test e2e bench browser web sqlx clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ up:  ## a control plane, a host and a first VPS on this machine (root)
 
 down:  ## stop all that `make up` started; data stays
 	@deploy/down.sh
+
+password:  ## a new password for the operator of make up
+	@deploy/password.sh
 
 purge:  ## make down, then delete all data of it, VPSes included (asks first)
 	@deploy/purge.sh

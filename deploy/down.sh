@@ -5,26 +5,26 @@
 need_root "make down" "make down"
 . "$root/deploy/stack.sh"
 
-[ -d "$home" ] || {
+[ -f "$home/settings" ] || {
     say "Nothing to stop: there is no installation in $home."
     exit 0
 }
 lock_home
 load_settings
-clean_environment
 
-was_running=no
-running_pid "$server_pid" >/dev/null || running_pid "$agent_pid" >/dev/null && was_running=yes
+if running_pid "$server_pid" >/dev/null || running_pid "$agent_pid" >/dev/null; then running=yes; else running=no; fi
 
-# The agent first: it would only report what follows.
+# The agent first, or it would start again what is stopped here.
 stop_agent
-if [ -x "$home/bin/berth-agent" ]; then
+if [ "$(cat "$claim" 2>/dev/null)" = "$home" ]; then
     step "shutting the VPSes down"
-    "$home/bin/berth-agent" stop-all 9>&- </dev/null
+    "$home/bin/berth-agent" stop-all </dev/null 2>>"$home/log/agent.log" 9>&- ||
+        die_with_log agent "not everything could be stopped; make down again tries again"
+    rm -f "$claim"
 fi
 stop_server
 
-if [ $was_running = yes ]; then
+if [ $running = yes ]; then
     say "Stopped. Data is kept in $home; make up brings everything back."
 else
     say "Nothing was running. Data is in $home."
