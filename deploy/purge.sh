@@ -15,6 +15,6 @@ if [ "${BERTH_PURGE:-}" != yes ]; then
 fi
 "$root/deploy/down.sh"
 rm -rf --one-file-system "$home"
-rm -f "$root/berth.env"
+rm -f "$env_file"
 [ ! -L "$root/.berth" ] || rm -f "$root/.berth"
 say "Deleted $home."

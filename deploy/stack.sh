@@ -1,10 +1,14 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # used by, and set by, what sources it
 # What `make up`, `make down` and `make purge` know about the installation they share: where it lives, its settings, and
 # how its two daemons are started and stopped. Sourced after lib.sh.
 
 home=$(berth_home)
 server_pid=$home/run/server.pid
 agent_pid=$home/run/agent.pid
+# Beside the Makefile, where people look for it; an installation in a place of its own keeps its own.
+env_file=$root/berth.env
+[ -z "${BERTH_HOME:-}" ] || env_file=$home/berth.env
 
 # One up or down at a time. Every daemon is started without the descriptor, or the lock would live as long as they do.
 lock_home() {

@@ -55,9 +55,9 @@ make_key() {
 
 # Tokens are shown once, so the file is the only place that has them; another port or another database needs new ones.
 tokens_work() {
-    grep -qx "export BERTH_URL=$url" "$root/berth.env" 2>/dev/null || return 1
+    grep -qx "export BERTH_URL=$url" "$env_file" 2>/dev/null || return 1
     # shellcheck source=/dev/null
-    (. "$root/berth.env" && api GET /locations && curl_as "$BERTH_ADMIN_TOKEN" "$url/admin/v1/hosts") >/dev/null 2>&1
+    (. "$env_file" && api GET /locations && curl_as "$BERTH_ADMIN_TOKEN" "$url/admin/v1/hosts") >/dev/null 2>&1
 }
 write_env() {
     tokens_work && return
@@ -66,15 +66,15 @@ write_env() {
     admin_token=$(admin tokens create --admin --name 'make up')
     (
         umask 077
-        cat >"$root/berth.env.new" <<END
-# Written by make up. Use: . ./berth.env && hcloud server list
+        cat >"$env_file.new" <<END
+# Written by make up.
 export HCLOUD_ENDPOINT=$url/v1
 export HCLOUD_TOKEN=$token
 export BERTH_URL=$url
 export BERTH_ADMIN_TOKEN=$admin_token
 END
     )
-    mv "$root/berth.env.new" "$root/berth.env"
+    mv "$env_file.new" "$env_file"
     changed+=("berth.env written")
 }
 
@@ -152,7 +152,8 @@ in_vps() {
 }
 
 report() {
-    local state
+    local state env_shown=$env_file
+    [ "$env_file" != "$root/berth.env" ] || env_shown=./berth.env
     say
     if [ ${#changed[@]} = 0 ]; then
         say "Nothing to do: everything is up already."
@@ -168,11 +169,11 @@ report() {
     else
         say "  Sign in     ${BERTH_OPERATOR_EMAIL:-operator@berth.localhost}    (a new password: make password)"
     fi
-    say "  API         . ./berth.env && hcloud server list"
+    say "  API         . $env_shown && hcloud server list"
     state=$(vps | jq -r .status)
     case $state in
     '') say "  First VPS   deleted" ;;
-    off) say "  First VPS   off; . ./berth.env && hcloud server poweron $first_vps" ;;
+    off) say "  First VPS   off; . $env_shown && hcloud server poweron $first_vps" ;;
     *) say "  First VPS   $(ssh_line)" ;;
     esac
     say
@@ -186,7 +187,7 @@ claim_names
 start_server
 write_env
 # shellcheck source=/dev/null
-. "$root/berth.env"
+. "$env_file"
 make_key
 make_image
 enrol_host
