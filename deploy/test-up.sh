@@ -19,7 +19,7 @@ tag=up$((RANDOM % 9000 + 1000))
 BERTH_HOME=$(mktemp -d /var/tmp/berth-test-$tag.XXXXXX)
 export BERTH_HOME BERTH_BUILD=debug
 export BERTH_AGENT_CGROUP_PARENT=berth-$tag BERTH_AGENT_NFT_TABLE=berth_$tag BERTH_AGENT_IFACE_PREFIX=bu
-export BERTH_AGENT_RUN_DIR=/run/berth-$tag BERTH_AGENT_ID_BASE=$((0x5000_0000 + (RANDOM % 64) * 0x10_0000))
+export BERTH_AGENT_RUN_DIR=/run/berth-$tag BERTH_AGENT_ID_BASE=$((0x50000000 + (RANDOM % 64) * 0x100000))
 export BERTH_IMAGE_FILE=$root/target/images/debian-12.tar.zst
 export BERTH_OPERATOR_EMAIL=operator@berth.localhost
 out=$BERTH_HOME.log
@@ -41,7 +41,7 @@ fail() { die "$*"; }
 expect() { # expect WHAT COMMAND…
     local what=$1
     shift
-    "$@" || fail "make up: $what"
+    "$@" || fail "make up: $what; it was: $*"
     say "  ok  $what"
 }
 said() { grep -qF -- "$1" "$out"; }
@@ -62,7 +62,7 @@ expect "the ssh line works" test "$(guest id -un)" = root
 expect "Debian is running, nothing failed" test "$(guest systemctl is-system-running --wait)" = running
 expect "nproc is the plan's" test "$(guest nproc)" = 1
 expect "free is the plan's" within $((1000 * 1024)) "$(guest free -k | awk '/^Mem:/ { print $2 }')" $((1024 * 1024))
-expect "df is the plan's" within $((9 << 30)) "$(guest df -B1 --output=size / | tail -n1 | tr -d ' ')" $((10 << 30))
+expect "df is the plan's" within 10500000000 "$(guest df -B1 --output=size / | tail -n1 | tr -d ' ')" 10900000000
 boot=$(guest cat /proc/sys/kernel/random/boot_id)
 guest 'echo kept >/root/note && sync'
 

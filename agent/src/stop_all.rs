@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::agent;
-use crate::host::{Guest, Host};
+use crate::host::{Found, Guest, Host};
 use crate::record::StopAsked;
 use crate::store::Store;
 
@@ -78,19 +78,25 @@ pub async fn stop_all<H: Host>(
 }
 
 async fn stop<H: Host>(host: &H, store: &Store, id: VpsId, patience: Duration) -> Result<End, String> {
-    let Some(guest) = host.find(id).await.guest else {
-        clear(host, store, id).await?;
-        return Ok(End::WasOff);
+    let end = match tokio::time::timeout(patience, sure(host, id)).await {
+        Err(_) => kill(host, id).await?, // its monitor hangs
+        Ok(Found { guest: None, .. }) => End::WasOff,
+        Ok(Found { guest: Some(guest), .. }) => {
+            note(store, id, &guest, patience)?;
+            let asked = host.ask_to_stop(id).await;
+            match asked.is_ok() && tokio::time::timeout(patience, gone(host, id)).await.is_ok() {
+                true => End::Asked,
+                false => kill(host, id).await?,
+            }
+        }
     };
-    note(store, id, &guest, patience)?;
-    let mut end = End::Asked;
-    let asked = host.ask_to_stop(id).await;
-    if asked.is_err() || tokio::time::timeout(patience, gone(host, id)).await.is_err() {
-        host.kill(id).await.map_err(|fault| fault.message)?;
-        end = End::Killed;
-    }
     clear(host, store, id).await?;
     Ok(end)
+}
+
+async fn kill<H: Host>(host: &H, id: VpsId) -> Result<End, String> {
+    host.kill(id).await.map_err(|fault| fault.message)?;
+    Ok(End::Killed)
 }
 
 /// Writes down that we asked, before we do.
@@ -110,7 +116,18 @@ fn note(store: &Store, id: VpsId, guest: &Guest, patience: Duration) -> Result<(
 }
 
 async fn gone<H: Host>(host: &H, id: VpsId) {
-    while host.find(id).await.guest.is_some() {
+    while sure(host, id).await.guest.is_some() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A look that tells something: a monitor that starts or ends does not answer for a moment.
+async fn sure<H: Host>(host: &H, id: VpsId) -> Found {
+    loop {
+        let found = host.find(id).await;
+        if !found.unsure {
+            return found;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
