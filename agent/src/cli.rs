@@ -184,7 +184,7 @@ async fn stop_guests(stop: StopAll) -> anyhow::Result<ExitCode> {
     let host = Arc::new(host.map_err(|fault| anyhow::anyhow!("{}: {}", fault.code, fault.message))?);
     let stopped = stop_all::stop_all(&state_dir, &host, Duration::from_secs(stop.patience)).await;
     let stopped = stopped.with_context(|| format!("stopping the VPSes of {}", state_dir.display()))?;
-    println!("{} VPSes shut down, {} killed", stopped.asked.len(), stopped.killed.len());
+    println!("shut down: {}, killed: {}", stopped.asked.len(), stopped.killed.len());
     for (id, why) in &stopped.failed {
         eprintln!("error: VPS {id}: {why}");
     }

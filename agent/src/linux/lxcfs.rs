@@ -39,7 +39,9 @@ pub async fn stop(run_dir: &Path) {
         let _ = nix::mount::umount2(&own, nix::mount::MntFlags::MNT_DETACH); // lxcfs ends with its mount
         let _ = std::fs::remove_dir(&own);
         let _ = std::fs::remove_file(run_dir.join("lxcfs.pid"));
+        let _ = std::fs::remove_file(run_dir.join("lxcfs.log"));
     }
+    let _ = std::fs::remove_dir(run_dir); // if nothing else is in it
 }
 
 async fn start(run_dir: &Path, mount: &Path) -> io::Result<()> {
