@@ -105,6 +105,16 @@ impl Browser {
         text
     }
 
+    /// Opens an event stream. What comes back reads it to its proper end.
+    ///
+    /// # Panics
+    /// When it cannot be opened, or is cut off.
+    pub async fn open(&self, path: &str) -> impl Future<Output = String> + use<> {
+        let answer = self.ask(Method::GET, path, &[("hx-request", "true")], None).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        async { answer.text().await.expect("the stream ends by itself") }
+    }
+
     /// The value of a cookie that would be sent to this path.
     ///
     /// # Panics

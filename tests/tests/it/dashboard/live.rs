@@ -37,32 +37,22 @@ async fn a_stream_ends_with_its_session() {
     let w = World::start().await;
     let browser = signed_in(&w, "ada@berth.example", false, &["mine"]).await;
     let mine = project(&w, "mine").await;
-    let path = format!("/projects/{mine}/servers/events");
-    // `send` reads to the end, so this returns only when the stream is over.
-    let listen = browser.send(reqwest::Method::GET, &path, &[("hx-request", "true")], None);
-    let leave = async {
-        browser.stream_until(&path, &["No server yet"]).await;
-        w.sql("delete from sessions").await;
-        w.app().wake.changed(berth_server::wake::Changed::Project(mine));
-    };
-    let (seen, ()) = tokio::join!(listen, leave);
-    assert!(seen.expect(200).contains("No server yet"));
+    let rest = browser.open(&format!("/projects/{mine}/servers/events")).await;
+    w.sql("delete from sessions").await;
+    w.app().wake.changed(berth_server::wake::Changed::Project(mine));
+    rest.await;
     w.finish().await;
 }
 
 #[tokio::test]
-async fn streams_do_not_hold_up_the_end_of_a_server() {
+async fn streams_end_with_the_server() {
     let mut w = World::start().await;
     let browser = signed_in(&w, "ada@berth.example", true, &["mine"]).await;
-    browser.stream_until("/fleet/hosts/events", &["Online"]).await;
-    let listen = tokio::spawn({
-        let path = format!("/projects/{}/servers/events", project(&w, "mine").await);
-        async move { browser.send(reqwest::Method::GET, &path, &[("hx-request", "true")], None).await.status }
-    });
-    let before = std::time::Instant::now();
+    let servers = browser.open(&format!("/projects/{}/servers/events", project(&w, "mine").await)).await;
+    let hosts = browser.open("/fleet/hosts/events").await;
     w.stop_server(0).await;
-    assert!(before.elapsed() < std::time::Duration::from_secs(5), "it did not wait for the stream");
-    let _ = listen.await; // the stream may have been open or not yet; both end
+    assert!(servers.await.contains("No server yet"));
+    assert!(hosts.await.contains("Online"));
     w.start_server(0).await;
     w.finish().await;
 }
