@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Tests what `make up` promises, with the very scripts, in a network namespace and under names of its own, so that it
 # runs beside a live installation: the ssh line works, the guest shows the plan's figures, the stock CLI works, again
-# changes nothing, down leaves the machine clean, up brings the same VPS back with its data. With the argument
-# "browser" it also runs the browser tests against it.
+# changes nothing, down leaves the machine clean, up brings the same VPS back with its data.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 need_root "this test" "deploy/test-up.sh"
@@ -79,17 +78,6 @@ expect "says that there is nothing to do" said "Nothing to do"
 expect "leaves the daemons alone" test "$(cat "$BERTH_HOME"/run/*.pid)" = "$pids"
 expect "leaves the VPS alone" test "$(guest cat /proc/sys/kernel/random/boot_id)" = "$boot"
 expect "does not print the password again" test -z "$(grep -F "$password" "$out")"
-
-if [ "${1:-}" = browser ]; then
-    step "browser tests"
-    (
-        # shellcheck source=/dev/null
-        . "$env_file"
-        export BERTH_EMAIL=$BERTH_OPERATOR_EMAIL BERTH_PASSWORD=$password HOME=$BERTH_HOME
-        cd tests/browser
-        npm test --silent
-    ) || fail "the browser tests failed"
-fi
 
 step "make down"
 deploy/down.sh >"$out" 2>&1 || fail "make down failed"

@@ -8,41 +8,60 @@ cd "$root"
 
 what=${1:-all}
 began=$SECONDS
-skipped=()
-skip() {
-    warn "SKIPPED: $1 ($2)"
-    skipped+=("$1")
+# Tests with real guests, by their binaries.
+guests='(package(berth-tests) & binary(=e2e)) + (package(berth-agent) & binary(=runtime))'
+root_here=yes
+[ "$(id -u)" = 0 ] || root_here=no
+
+# What Berth can leave on a machine; all its names hold "berth", but for interfaces and namespaces.
+traces() {
+    find /sys/fs/cgroup -maxdepth 3 -type d -name '*berth*' 2>/dev/null || true
+    grep berth /proc/self/mounts || true
+    losetup -l -n -O BACK-FILE 2>/dev/null | grep berth || true
+    ip -o link 2>/dev/null | sed 's/^[0-9]*: \([^:@]*\).*/link \1/' || true
+    ip netns list 2>/dev/null | sed 's/ .*//; s/^/netns /' || true
+    nft list tables 2>/dev/null || true
+    pgrep -a 'berth-' | cut -d' ' -f2- || true
+    ls -d /run/berth* 2>/dev/null || true
 }
 
 deploy/setup.sh test
-if [ "$what" = all ]; then
-    deploy/web.sh
-    deploy/lint.sh
-fi
+deploy/web.sh
+[ "$what" != all ] || deploy/lint.sh
 
 step "building everything (test profile)"
 export CARGO_INCREMENTAL=0
-cargo build --quiet --locked --workspace --all-targets
-export BERTH_TEST_BIN=${CARGO_TARGET_DIR:-$root/target}/debug
-
-step "starting a throw-away Postgres"
-trap stop_test_postgres EXIT
-start_test_postgres
+cargo build --quiet --locked --workspace --all-targets </dev/null
 
 case $what in
-all) filter=() ;;
-browser)
-    deploy/web.sh
-    filter=(-E 'package(berth-tests) & test(/^browser::/)')
-    ;;
-e2e) filter=(-E 'package(berth-tests) & binary(~e2e)') ;;
+all) filter='all()' ;;
+e2e) filter=$guests ;;
+browser) filter='package(berth-tests) & test(/^browser::/)' ;;
 *) die "unknown: test.sh $what" ;;
 esac
-step "tests"
-cargo nextest run --locked --workspace --profile ci --no-tests=fail "${filter[@]}" </dev/null
+if [ $root_here = yes ]; then
+    [ "$what" = browser ] || deploy/test-images.sh
+else
+    [ "${CI:-}" != true ] || die "the tests with real guests need root, and with CI=true nothing may be left out"
+    [ "$what" != e2e ] || need_root "make e2e" "make e2e"
+    warn "NOT TESTED HERE, because it needs root: real guests, and make up itself"
+    filter="($filter) - ($guests)"
+fi
 
-[ ${#skipped[@]} = 0 ] || {
-    printf 'NOT TESTED HERE: %s\n' "${skipped[@]}" >&2
-    [ "${CI:-}" != true ] || die "with CI=true nothing may be left out"
-}
+before=$(traces | sort)
+trap stop_test_postgres EXIT
+step "starting a throw-away Postgres"
+start_test_postgres
+
+step "tests"
+cargo nextest run --locked --workspace --profile ci --no-tests=fail -E "$filter" </dev/null
+
+if [ "$what" = all ] && [ $root_here = yes ]; then
+    deploy/test-up.sh
+fi
+
+stop_test_postgres
+left=$(comm -13 <(printf '%s\n' "$before") <(traces | sort))
+[ -z "$left" ] || die "the tests left this on the machine: $left"
+
 say "make test: $what passed in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
