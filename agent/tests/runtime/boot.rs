@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use berth_agent::host::Host;
 
 use crate::images;
+use crate::outside;
 use crate::world::{self, PLAN, World, sh, wait_for};
 
 fn boots_to_running(version: u32) {
@@ -106,4 +107,26 @@ fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
     });
     assert_eq!(said, spec.hostname);
     eprintln!("ssh answered after {:?}", began.elapsed());
+}
+
+#[test]
+fn packages_can_be_updated_through_nat() {
+    let Some(image) = images::debian(12) else { return };
+    world::run(async move |world| {
+        if !world.outside.relay("deb.debian.org:80") {
+            eprintln!("SKIPPED: no package mirror can be reached from here");
+            return;
+        }
+        let spec = world.spec(&image);
+        world.boot(&spec).await;
+        world.booted(spec.id);
+        let names = "deb.debian.org security.debian.org";
+        world.in_guest(spec.id, &format!("echo {} {names} >>/etc/hosts", outside::ADDRESS));
+        let said = world.in_guest(spec.id, "apt-get update 2>&1");
+        assert!(said.contains("Reading package lists") && !said.contains("Err:"), "{said}");
+        // The outside sees the host's address, not the guest's.
+        assert!(
+            world.in_guest(spec.id, &format!("ping -c1 -W2 {}", outside::ADDRESS)).contains("1 received")
+        );
+    });
 }

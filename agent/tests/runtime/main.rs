@@ -8,5 +8,6 @@ mod boot;
 mod hostile;
 mod images;
 mod life;
+mod outside;
 mod tiny;
 mod world;

@@ -19,6 +19,7 @@ use berth_proto::{Access, HostSettings, ImageRef, Limits, NetSpec, Power, StopMo
 use futures_util::FutureExt;
 
 use crate::images;
+use crate::outside::{self, Outside};
 
 /// Memory, disk and CPU of the plan that tests use.
 pub(crate) const PLAN: Limits = Limits {
@@ -37,6 +38,8 @@ static WORLDS: AtomicI64 = AtomicI64::new(0);
 pub(crate) struct World {
     /// The host under test; replaced when the test plays an agent that is restarted.
     pub(crate) host: LinuxHost,
+    /// What lies behind its uplink.
+    pub(crate) outside: Outside,
     /// Its settings.
     pub(crate) config: LinuxConfig,
     /// Holds everything.
@@ -53,8 +56,10 @@ pub(crate) fn run<F: AsyncFnOnce(&mut World)>(test: F) {
     }
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    outside::home();
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
     sh("ip link set lo up");
+    let outside = Outside::connect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = tempfile::Builder::new().prefix("berth-runtime-").tempdir().unwrap();
@@ -62,7 +67,7 @@ pub(crate) fn run<F: AsyncFnOnce(&mut World)>(test: F) {
         let config = config(dir.path(), number);
         let host = LinuxHost::new(config.clone()).await.unwrap();
         let first = i64::from(std::process::id()) * 10_000 + number;
-        let mut world = World { host, config, dir: dir.path().to_owned(), next: Cell::new(first) };
+        let mut world = World { host, outside, config, dir: dir.path().to_owned(), next: Cell::new(first) };
         let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], resolvers: Vec::new() };
         world.host.configure(&settings).await.unwrap();
         let outcome = AssertUnwindSafe(test(&mut world)).catch_unwind().await;
