@@ -169,6 +169,7 @@ report() {
     else
         say "  Sign in     ${BERTH_OPERATOR_EMAIL:-operator@berth.localhost}    (a new password: make password)"
     fi
+    say "  Data        $home"
     say "  API         . $env_shown && hcloud server list"
     state=$(vps | jq -r .status)
     case $state in
