@@ -249,8 +249,8 @@ async fn asked_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-/// How long the runtime waits for threads that block when the process ends.
-pub const LAST_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the runtime waits for threads that block when the process ends. What matters has been waited for before.
+pub const LAST_PATIENCE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod backups; // a database from an old backup destroys nothing
 mod browser; // the pages in a real browser
 mod capacity; // many at once
+mod certificates; // what an agent believes, keeps and renews
 mod clients; // the stock hcloud CLI and hcloud-python
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
