@@ -159,19 +159,25 @@ impl<H: Host> Images<H> {
             file.set_len(have).await.map_err(|e| local(&e))?;
             file.seek(std::io::SeekFrom::Start(have)).await.map_err(|e| local(&e))?;
             let mut body = response.bytes_stream();
-            loop {
-                let chunk = tokio::time::timeout(STALLED, body.next()).await;
-                let chunk = chunk.map_err(|_| stalled())?;
-                let Some(chunk) = chunk else { break };
-                let chunk = chunk.map_err(|e| unreachable(&e.into()))?;
+            let came = loop {
+                let chunk = match tokio::time::timeout(STALLED, body.next()).await {
+                    Err(_) => break Err(stalled()),
+                    Ok(None) => break Ok(()),
+                    Ok(Some(chunk)) => chunk,
+                };
+                let chunk = match chunk {
+                    Err(e) => break Err(unreachable(&e.into())),
+                    Ok(chunk) => chunk,
+                };
                 have += chunk.len() as u64;
                 if have > size {
-                    break;
+                    break Ok(());
                 }
                 hash.update(&chunk);
                 file.write_all(&chunk).await.map_err(|e| local(&e))?;
-            }
-            file.flush().await.map_err(|e| local(&e))?;
+            };
+            file.flush().await.map_err(|e| local(&e))?; // what came so far is where the next attempt goes on
+            came?;
         }
         if have < size {
             let message = format!("The transfer of the image broke off after {have} of {size} bytes.");

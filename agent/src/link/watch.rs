@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::failpoint;
 use crate::host::Host;
@@ -16,6 +16,9 @@ use crate::reconcile::Reconciler;
 /// How long the control plane may hold the question when there are no news.
 const WAIT: Duration = Duration::from_secs(25);
 
+/// An answer without news that comes sooner than this is not asked for again at once.
+const NO_NEWS: Duration = Duration::from_millis(200);
+
 /// The sequence that was taken in last; reports carry it.
 pub type Seq = Arc<AtomicI64>;
 
@@ -23,12 +26,17 @@ pub type Seq = Arc<AtomicI64>;
 pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, seq: Seq) {
     let mut trouble = Trouble::new("watch");
     loop {
-        match link.watch(seq.load(Ordering::Relaxed), WAIT).await {
+        let since = seq.load(Ordering::Relaxed);
+        let asked = Instant::now();
+        match link.watch(since, WAIT).await {
             Ok(watch) => {
                 trouble.over(&link);
                 failpoint::hit_async("link.watch.answered").await;
                 reconciler.take_in(&watch);
                 seq.store(watch.seq, Ordering::Release); // only now: see the report
+                if watch.seq == since && asked.elapsed() < NO_NEWS {
+                    tokio::time::sleep(NO_NEWS).await; // it does not hold the question: it is stopping, or wrong
+                }
             }
             Err(e) => trouble.wait(&link, &e).await,
         }

@@ -1,6 +1,6 @@
 //! Brings what is there to what is wanted, and the only place that retries.
 //!
-//! One task per VPS ([`worker`]) runs the loop *take the news, look, plan, do the first step*. So the steps of one VPS
+//! One task per VPS (`worker`) runs the loop *take the news, look, plan, do the first step*. So the steps of one VPS
 //! never overlap, and one VPS never waits for another but for a place among those that start (or end) at the same
 //! time; the two kinds of places are separate, so deletes are not held up by a burst of creates.
 //!

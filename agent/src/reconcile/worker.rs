@@ -4,15 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_proto::{Desired, VpsFault, VpsId, VpsSpec};
+use berth_proto::{Desired, VpsId};
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, SemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::backoff::{self, Restarts};
+use crate::backoff::Restarts;
 use crate::failpoint;
-use crate::host::{Fault, Found, Guest, Host};
+use crate::host::{Found, Host};
 use crate::plan::{Effect, Planned, Step, plan};
 use crate::record::{Disk, Record};
 use crate::report::{View, observe};
@@ -21,6 +21,8 @@ use crate::report::{View, observe};
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// One that cannot be judged is looked at this often.
 const UNSURE: Duration = Duration::from_secs(2);
+
+mod act;
 
 pub(super) struct Worker<H> {
     shared: Arc<Shared<H>>,
@@ -211,114 +213,6 @@ impl<H: Host> Worker<H> {
         self.desired_stored = true;
         self.stored = self.record.clone();
         Ok(())
-    }
-
-    async fn carry_out(&mut self, planned: &Planned) {
-        let Planned { step, why } = planned;
-        let effect = step.effect();
-        let shared = self.shared.clone();
-        // News may change the plan while this VPS waits for a template or for its turn.
-        let ready = tokio::select! {
-            ready = self.is_ready(&shared, effect) => ready,
-            () = self.nudge.notified() => return,
-            () = shared.tasks.stopped() => return,
-        };
-        let (done, permit) = match ready {
-            Ok(permit) => (self.effect(step, effect, *why).await, permit),
-            Err(fault) => (Err(fault), None),
-        };
-        drop(permit);
-        match done {
-            Ok(guest) => {
-                let Some(mut found) = self.found.take() else { return };
-                let desired = self.wanted().cloned();
-                self.record.done(&mut found, step, desired.as_ref(), guest, Utc::now());
-                self.running_since = found.guest.as_ref().map(|g| g.started_at);
-                self.found = Some(found);
-            }
-            Err(fault) => self.failed(effect, fault),
-        }
-    }
-
-    /// Waits for the template and for a place among those that do the same.
-    async fn is_ready<'a>(
-        &self,
-        shared: &'a Shared<H>,
-        effect: Effect,
-    ) -> Result<Option<SemaphorePermit<'a>>, Fault> {
-        let places = match effect {
-            Effect::CreateDisk | Effect::Start => {
-                if let Some(Desired::Present(spec)) = &self.desired {
-                    shared.images.ensure(&spec.image).await?;
-                }
-                &shared.starting
-            }
-            Effect::Stop | Effect::Clear | Effect::Delete => &shared.ending,
-            Effect::Password | Effect::Apply => return Ok(None),
-        };
-        let place = places.acquire().await;
-        place.map(Some).map_err(|_| VpsFault::passing("internal", "the agent is stopping"))
-    }
-
-    /// Writes down what is about to happen, and lets it happen.
-    async fn effect(
-        &mut self,
-        step: &Step,
-        effect: Effect,
-        why: crate::plan::Reason,
-    ) -> Result<Option<Guest>, Fault> {
-        tracing::info!(vps = %self.id, generation = self.generation(), ?step, %why, "doing");
-        self.record.doing = Some(effect);
-        if effect == Effect::CreateDisk {
-            self.record.disk = Disk::Making;
-        }
-        if let Err(e) = self.persist().await {
-            // What ends a VPS goes on, since it may be what makes room again; what makes one does not.
-            tracing::error!(vps = %self.id, error = %e, "the state of this VPS cannot be stored");
-            if matches!(effect, Effect::CreateDisk | Effect::Start) {
-                let message = format!("The agent cannot write to its state directory: {e}.");
-                return Err(VpsFault::passing("internal", message));
-            }
-        }
-        let (before, after) = failpoint::around(effect);
-        failpoint::hit_async(before).await;
-        let host = &self.shared.host;
-        let done = match step {
-            Step::CreateDisk => host.create_disk(self.spec()?).await.map(|()| None),
-            Step::Start => host.start(self.spec()?).await.map(Some),
-            Step::AskToStop { .. } => host.ask_to_stop(self.id).await.map(|()| None),
-            Step::Kill if why == crate::plan::Reason::Tombstone => {
-                host.kill_for_deletion(self.id).await.map(|()| None)
-            }
-            Step::Kill => host.kill(self.id).await.map(|()| None),
-            Step::RemoveLeftovers => host.remove_leftovers(self.id).await.map(|()| None),
-            Step::DeleteDisk => host.delete_disk(self.id).await.map(|()| None),
-            Step::SetPassword => host.set_password(self.spec()?).await.map(|()| None),
-            Step::Apply => host.apply(self.spec()?).await.map(|()| None),
-            Step::Wait { .. } => Ok(None),
-        };
-        failpoint::hit_async(after).await;
-        done
-    }
-
-    fn spec(&self) -> Result<&VpsSpec, Fault> {
-        match self.wanted() {
-            Some(Desired::Present(spec)) => Ok(spec),
-            _ => Err(VpsFault::terminal("internal", "There is no spec for what was planned.")),
-        }
-    }
-
-    fn failed(&mut self, effect: Effect, fault: Fault) {
-        let generation = self.generation();
-        tracing::warn!(vps = %self.id, generation, ?effect, code = fault.code, error = fault.message, "failed");
-        self.record.failed(effect, generation, fault);
-        let trouble = self.record.trouble(effect, generation);
-        let wait = match trouble {
-            Some(t) if t.given_up() => backoff::GIVEN_UP,
-            trouble => backoff::effect(trouble.map_or(1, |t| t.attempts), rand::random()),
-        };
-        self.not_before = Some((effect, Instant::now() + wait.mul_f64(self.shared.pace)));
-        self.found = None;
     }
 
     async fn rest_until_something_happens(&mut self) {
