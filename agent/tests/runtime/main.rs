@@ -3,6 +3,8 @@
 //! Needs root; says so and passes where it is not, except on CI. Each test is a world of its own ([`world`]), so they run
 //! beside each other and beside a live agent.
 
+#![expect(clippy::unwrap_used, reason = "in a test it fails the test, which is what should happen")]
+
 mod archives;
 mod boot;
 mod hostile;
