@@ -76,17 +76,17 @@ async fn take_in(
     news: &mut News,
 ) -> Result<i64> {
     let named: Vec<i64> = report.vpses.iter().map(|v| v.id.0).collect();
-    let rows = db::report::vpses(&mut **tx, caller.id, &named).await?;
+    let rows = db::report::vpses(tx, caller.id, &named).await?;
     let mut waiting: HashMap<i64, Vec<Waiting>> = HashMap::new();
-    for (vps, action) in db::report::waiting(&mut **tx, caller.id).await? {
+    for (vps, action) in db::report::waiting(tx, caller.id).await? {
         waiting.entry(vps).or_default().push(action);
     }
     let seen: HashMap<VpsId, &VpsObserved> = report.vpses.iter().map(|v| (v.id, v)).collect();
     let ours: HashSet<i64> = rows.iter().map(|r| r.wanted.id).collect();
     let known: Vec<&VpsObserved> = report.vpses.iter().filter(|v| ours.contains(&v.id.0)).collect();
-    db::report::observed(&mut **tx, caller.id, &known).await?;
+    db::report::observed(tx, caller.id, &known).await?;
     if host.sample {
-        db::samples::insert(&mut **tx, caller.id, report.metrics.as_ref(), &known).await?;
+        db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
     if !report.partial {
         note_orphans(tx, caller, &host, report, &rows, news).await?;
@@ -111,7 +111,7 @@ async fn take_in(
     }
     if !changes.lost.is_empty() {
         tracing::warn!(host = caller.name, vpses = ?changes.lost, "the host does not name VPSes that it should have");
-        db::report::lost(&mut **tx, caller.id, &changes.lost).await?;
+        db::report::lost(tx, caller.id, &changes.lost).await?;
     }
     news.host = changes.desired;
     Ok(if changes.desired { db::watch::seq(&mut **tx, caller.id).await? } else { host.seq })
@@ -172,7 +172,7 @@ async fn note_orphans(
         if orphans != serde_json::json!([]) {
             tracing::warn!(host = caller.name, %orphans, "the host has VPSes that are not ours to run there");
         }
-        db::report::orphans(&mut **tx, caller.id, &orphans).await?;
+        db::report::orphans(tx, caller.id, &orphans).await?;
         news.fleet = true;
     }
     Ok(())
