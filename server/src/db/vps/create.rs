@@ -16,18 +16,17 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::idempotency::{self, IdempotencyKey};
+use super::order::{Order, PlaceName, Reference, resolve};
 use super::read::{Vps, get};
 use super::update::unique_name;
 use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::images::Image;
-use crate::db::plans::Plan;
-use crate::db::{addresses, images, plans};
+use crate::db::addresses;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
-use crate::domain::placement::{Candidate, Need, Place, Resources, choose};
+use crate::domain::placement::{Candidate, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{HostId, LocationId, ProjectId, VpsId};
@@ -35,36 +34,6 @@ use crate::wake::Changed;
 
 /// Races that may be lost before the hosts are locked.
 const ATTEMPTS: u32 = 4;
-
-/// Something named by its id or its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference(String);
-
-impl Reference {
-    /// Takes an id or a name; whether there is such a thing is seen later. Postgres has no text with NUL, so nothing
-    /// has such a name.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.replace('\0', "\u{fffd}"))
-    }
-
-    /// The id, if it can be one.
-    fn id(&self) -> Option<i64> {
-        self.0.parse().ok()
-    }
-}
-
-/// Where a VPS should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum PlaceName {
-    /// Anywhere.
-    #[default]
-    Anywhere,
-    /// In this location.
-    Location(Reference),
-    /// In this data centre.
-    Datacenter(Reference),
-}
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -145,86 +114,6 @@ async fn make(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
         }
     }
     Err(Error::ResourceUnavailable(format!("no IPv4 address is free in {}", order.need.place)))
-}
-
-/// The request with everything looked up.
-struct Order {
-    plan: Plan,
-    image: Image,
-    keys: Vec<String>,
-    need: Need,
-    password_hash: Option<String>,
-}
-
-async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Result<Order> {
-    let unknown =
-        |field: &str, what: &str, r: &Reference| Error::invalid(field, format!("{what} '{}' not found", r.0));
-    let plan = plans::find_offered(&app.db, new.plan.id(), &new.plan.0).await?;
-    let plan = plan.ok_or_else(|| unknown("server_type", "server type", &new.plan))?;
-    let image = images::find_offered(&app.db, new.image.id(), &new.image.0).await?;
-    let image = image.ok_or_else(|| unknown("image", "image", &new.image))?;
-    if image.architecture != plan.architecture {
-        let message = format!("is for {}, but the server type is {}", image.architecture, plan.architecture);
-        return Err(Error::invalid("image", message));
-    }
-    if image.disk_bytes > plan.disk_bytes {
-        return Err(Error::invalid("image", "is larger than the disk of this server type"));
-    }
-    let place = match &new.place {
-        PlaceName::Anywhere => Place::Anywhere,
-        PlaceName::Location(r) => {
-            let found = sqlx::query!(
-                "select id, name from locations where id = $1 or name = $2 order by id = $1 desc limit 1",
-                r.id(),
-                r.0
-            );
-            let found =
-                found.fetch_optional(&app.db).await?.ok_or_else(|| unknown("location", "location", r))?;
-            Place::Location(found.id.into(), found.name)
-        }
-        PlaceName::Datacenter(r) => {
-            let found = sqlx::query!(
-                "select id, name from datacenters where id = $1 or name = $2 order by id = $1 desc limit 1",
-                r.id(),
-                r.0
-            );
-            let found =
-                found.fetch_optional(&app.db).await?.ok_or_else(|| unknown("datacenter", "datacenter", r))?;
-            Place::Datacenter(found.id.into(), found.name)
-        }
-    };
-    let resources =
-        Resources { cpu_milli: plan.cpu_milli, memory_bytes: plan.memory_bytes, disk_bytes: plan.disk_bytes };
-    let need = Need { resources, architecture: plan.architecture.clone(), address: new.ipv4, place };
-    let keys = ssh_keys(app, project, &new.ssh_keys).await?;
-    Ok(Order { plan, image, keys, need, password_hash: None })
-}
-
-/// The keys' lines, each once, in the order of the request.
-async fn ssh_keys(app: &App, project: ProjectId, wanted: &[Reference]) -> Result<Vec<String>> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = wanted.iter().filter_map(Reference::id).collect();
-    let names: Vec<String> = wanted.iter().map(|r| r.0.clone()).collect();
-    let rows = sqlx::query!(
-        "select id, name, public_key from ssh_keys where project_id = $1 and (id = any($2) or name = any($3))",
-        project.0,
-        &ids,
-        &names
-    );
-    let rows = rows.fetch_all(&app.db).await?;
-    let mut lines = Vec::new();
-    for reference in wanted {
-        let by_id = rows.iter().find(|r| Some(r.id) == reference.id());
-        let found = by_id.or_else(|| rows.iter().find(|r| r.name == reference.0));
-        let found = found
-            .ok_or_else(|| Error::invalid("ssh_keys", format!("SSH key '{}' not found", reference.0)))?;
-        if !lines.contains(&found.public_key) {
-            lines.push(found.public_key.clone());
-        }
-    }
-    Ok(lines)
 }
 
 /// One attempt; none when others were faster.

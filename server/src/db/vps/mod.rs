@@ -9,14 +9,16 @@ mod create;
 mod delete;
 mod idempotency;
 mod lock;
+mod order;
 mod password;
 mod power;
 mod read;
 mod update;
 
-pub use create::{Created, NewVps, PlaceName, Reference, create};
+pub use create::{Created, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
+pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
 pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, on_host};
