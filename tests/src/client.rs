@@ -127,13 +127,13 @@ impl Api {
         let answer = sending.send().await.map_err(|e| format!("{request}: {e:?}"))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await.map_err(|e| format!("{request}: {e:?}"))?;
-        if let (Some(path), Some(spec)) = (path.strip_prefix("/v1"), openapi::spec()) {
-            if let Err(wrong) = spec.check(method.as_str(), path, status, &body) {
-                let text = String::from_utf8_lossy(&body);
-                panic!(
-                    "{request} answers {status} with what the hcloud API does not describe:\n{wrong}\nin {text}"
-                );
-            }
+        if let (Some(path), Some(spec)) = (path.strip_prefix("/v1"), openapi::spec())
+            && let Err(wrong) = spec.check(method.as_str(), path, status, &body)
+        {
+            let text = String::from_utf8_lossy(&body);
+            panic!(
+                "{request} answers {status} with what the hcloud API does not describe:\n{wrong}\nin {text}"
+            );
         }
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Answer { request, status, headers, body })

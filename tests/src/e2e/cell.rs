@@ -65,7 +65,8 @@ pub struct Cell {
     server: Option<Process>,
     listen: SocketAddr,
     agents: SocketAddr,
-    fabric: Netns,
+    /// None at the very end.
+    fabric: Option<Netns>,
     before: BTreeSet<String>,
     finished: bool,
 }
@@ -84,11 +85,23 @@ pub struct Made {
 }
 
 impl Cell {
-    /// Starts a server and `hosts` hosts, which are enrolled and ready.
+    /// Starts a server and `hosts` hosts, which are enrolled and ready, with one image.
     ///
     /// # Panics
     /// When anything of that fails.
     pub async fn start(hosts: usize) -> Self {
+        Self::with(hosts, 1).await
+    }
+
+    /// As [`Self::start`], with all images that there are.
+    ///
+    /// # Panics
+    /// When anything of that fails.
+    pub async fn with_all_images(hosts: usize) -> Self {
+        Self::with(hosts, usize::MAX).await
+    }
+
+    async fn with(hosts: usize, images: usize) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "real guests need root");
         let before = machine();
         let name = format!("bt{:04x}", rand::random::<u16>());
@@ -116,11 +129,11 @@ impl Cell {
             db,
             listen,
             agents,
-            fabric,
+            fabric: Some(fabric),
             before,
         };
         cell.start_server(None).await;
-        cell.furnish().await;
+        cell.furnish(images).await;
         for _ in 0..hosts {
             cell.add_host().await;
         }
@@ -174,14 +187,14 @@ impl Cell {
     }
 
     /// A project, a token, a plan, a pool and the images.
-    async fn furnish(&mut self) {
+    async fn furnish(&mut self, images: usize) {
         let mut cli = self.server_command();
         let token = run(cli.args(["admin", "tokens", "create", "--operator", "--name", "e2e"]));
         self.control = Control::new(self.api.with_token(token.trim()));
         let project = self.control.project("e2e").await;
         self.api = self.api.with_token(self.control.token(project, true).await);
         self.control.plan(PLAN, &json!({"cpu_milli": 1000, "memory_bytes": 512_i64 << 20, "disk_bytes": 4_i64 << 30, "price_hourly": "0.01", "price_monthly": "3"})).await;
-        for file in image_files() {
+        for file in image_files().into_iter().take(images) {
             let name = file.file_name().and_then(|n| n.to_str()).expect("images have plain names");
             let name = name.split_once('.').map_or(name, |(name, _)| name).to_owned();
             self.control.image(&name, &file).await;
@@ -200,8 +213,8 @@ impl Cell {
     pub async fn add_host(&mut self) {
         let n = self.hosts.len() + 1;
         let netns = Netns::new(&format!("{}-h{n}", self.name));
-        netns.connect("up0", &self.fabric, &format!("h{n}"));
-        self.fabric.ip(&["link", "set", &format!("h{n}"), "master", "br0"]);
+        netns.connect("up0", self.outside(), &format!("h{n}"));
+        self.outside().ip(&["link", "set", &format!("h{n}"), "master", "br0"]);
         netns.ip(&["addr", "add", &format!("10.99.0.{}/24", n + 10), "dev", "up0"]);
         netns.ip(&["route", "add", "default", "via", "10.99.0.1"]);
         // The token names the server by name and port; inside, the same address leads to the proxy.
@@ -219,7 +232,7 @@ impl Cell {
     /// The namespace that all hosts reach over the wire: what a guest gets to is seen here.
     #[must_use]
     pub fn outside(&self) -> &Netns {
-        &self.fabric
+        self.fabric.as_ref().expect("it is there until the end")
     }
 
     /// The way from an agent to the server, to be broken.
@@ -351,6 +364,7 @@ impl Cell {
             host.clear();
         }
         self.hosts.clear();
+        self.fabric = None;
         let keep = std::env::var_os("BERTH_TEST_KEEP").is_some() && !self.finished;
         if keep {
             eprintln!("kept: {}", self.dir.display());

@@ -39,7 +39,8 @@ impl Snapshot {
         snapshot.network(places.netns);
         snapshot.processes(places.state);
         for dir in [places.state, places.runtime] {
-            snapshot.files(dir, dir, 0);
+            let device = std::fs::metadata(dir).map_or(0, |m| m.dev());
+            snapshot.files(dir, dir, device, 0);
         }
         snapshot
     }
@@ -134,19 +135,26 @@ impl Snapshot {
         }
     }
 
-    /// Files to a depth that shows whatever the agent keeps about a VPS. Templates are looked at from outside only.
-    fn files(&mut self, root: &Path, dir: &Path, depth: usize) {
+    /// Files to a depth that shows whatever the agent keeps about a VPS. What is shared by all VPSes (templates, empty
+    /// file systems to copy) may come and stay; what is mounted there is counted as a mount.
+    fn files(&mut self, root: &Path, dir: &Path, device: u64, depth: usize) {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            if SHARED.iter().any(|shared| name.starts_with(shared)) {
+                continue;
+            }
             self.add("file", &name);
-            let inside_template = name.starts_with("templates/");
-            if depth < 4 && !inside_template && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.files(root, &path, depth + 1);
+            let here = entry.metadata().is_ok_and(|m| m.is_dir() && m.dev() == device);
+            if depth < 4 && here {
+                self.files(root, &path, device, depth + 1);
             }
         }
     }
 }
+
+/// Directories of the agent that belong to no VPS.
+const SHARED: [&str; 2] = ["templates", "blanks"];
 
 fn directories(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();

@@ -1,6 +1,6 @@
 //! A guest is a real computer, from its creation to its end.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::SocketAddr;
 
 use berth_tests::e2e::cell::Cell;
@@ -24,11 +24,11 @@ fn is_what_was_rented(guest: &Guest<'_>, name: &str, image: &str) {
     let memory = number(guest, "free -b | awk '/^Mem:/ {print $2}'");
     assert_eq!(memory, 512 * MIB, "free");
     let disk = number(guest, "df -B1 --output=size / | tail -n1");
-    assert!((4 * GIB * 9 / 10..=4 * GIB).contains(&disk), "df says {disk}");
+    assert!(disk.abs_diff(4 * GIB) < 4 * GIB / 100, "df says {disk}");
     let available = number(guest, "df -B1 --output=avail / | tail -n1");
     assert!(available > 3 * GIB, "a new disk is empty: {available}");
     assert!(number(guest, "cut -d. -f1 /proc/uptime") < 120, "uptime is the guest's own");
-    assert_eq!(guest.ssh("systemd-detect-virt -c || true").trim().is_empty(), false);
+    assert_ne!(guest.ssh("systemd-detect-virt -c || true").trim(), "none");
     assert_eq!(guest.ssh("stat -fc %T /sys/fs/cgroup").trim(), "cgroup2fs");
     // It can do what a computer can: write, schedule, limit, know people.
     let checks =
@@ -51,7 +51,7 @@ fn is_what_was_rented(guest: &Guest<'_>, name: &str, image: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_debian_on_every_host_is_a_real_computer() {
-    let cell = Cell::start(2).await;
+    let cell = Cell::with_all_images(2).await;
     for (n, image) in cell.images.clone().iter().enumerate() {
         // Each image on a host of its own, so that both hosts are used.
         let (used, other) = (n % 2, (n + 1) % 2);
@@ -68,12 +68,10 @@ async fn every_debian_on_every_host_is_a_real_computer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_and_passwords_do_what_they_say_and_data_stays() {
-    let cell = Cell::start(1).await;
+    let cell = Cell::with_all_images(1).await;
     for image in cell.images.clone() {
         let made = cell.create("web", &image, false).await;
         let guest = cell.guest(&made);
-        let boot_id = "cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1 > /dev/null; who -b; true";
-        let _ = boot_id;
         let password = made.password.clone().expect("without a key there is a password");
         let login = |password: &str, command: &str| guest.try_password(password, command);
         berth_tests::wait::until_blocking("a login by password", berth_tests::e2e::guest::BOOT, || {
@@ -174,7 +172,5 @@ async fn guests_reach_the_world_by_their_host_and_nobody_by_another_name() {
          send(S,\"liar\",0,sockaddr_in(7778,inet_aton(\"10.99.0.1\")))'; true",
     );
     victim.recv_from(&mut buffer).expect_err("a packet with another's address goes nowhere");
-    let mut out = std::io::stderr();
-    let _ = out.flush();
     cell.finish().await;
 }

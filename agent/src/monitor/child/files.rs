@@ -75,6 +75,9 @@ fn first_boot(tree: &Tree, start: &Start) -> io::Result<()> {
         let keys = authorized_keys(&first.ssh_keys);
         tree.write("/root/.ssh/authorized_keys", keys.as_bytes(), Attributes::root(0o600))?;
     }
+    if tree.exists("/etc/ssh/sshd_config.d") {
+        tree.write("/etc/ssh/sshd_config.d/50-berth.conf", SSHD.as_bytes(), public)?;
+    }
     if let Some((private, public_key)) = &first.host_key
         && tree.exists("/usr/sbin/sshd")
         && !has_host_key(tree)
@@ -94,6 +97,10 @@ fn first_boot(tree: &Tree, start: &Start) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// OpenSSH refuses root's password by default, but here it is what a tenant without a key is given. It is random and
+/// long; of a VPS that has none the password is locked, so this opens nothing there.
+const SSHD: &str = "# Written once, at first boot; yours from then on.\nPermitRootLogin yes\n";
 
 /// Whether sshd would find a key of any kind.
 fn has_host_key(tree: &Tree) -> bool {
