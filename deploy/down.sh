@@ -21,6 +21,7 @@ if [ "$(cat "$claim" 2>/dev/null)" = "$home" ]; then
     "$home/bin/berth-agent" stop-all </dev/null 2>>"$home/log/agent.log" 9>&- ||
         die_with_log agent "not everything could be stopped; make down again tries again"
     rm -f "$claim"
+    rmdir "${BERTH_AGENT_RUN_DIR:-/run/berth}" 2>/dev/null || true # a monitor that was still ending had its files there
 fi
 stop_server
 
