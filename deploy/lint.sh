@@ -14,6 +14,8 @@ step "clippy"
 cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 
 step "licences, sources, bans"
+# cargo-deny reads the sources of all platforms' crates; clippy has fetched this platform's only.
+cargo fetch --quiet --locked
 cargo deny --log-level error --offline check bans licenses sources
 db=${CARGO_HOME:-$HOME/.cargo}/advisory-dbs
 if compgen -G "$db/advisory-db-*" >/dev/null; then

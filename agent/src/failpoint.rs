@@ -47,21 +47,70 @@ pub async fn hit_async(name: &str) {
     let _ = name;
 }
 
+/// For a process that is about to lose sight of the host's file system: keeps the way to the directory of marks, and
+/// this process's id as the host knows it.
+pub(crate) fn carry_along() {
+    #[cfg(feature = "failpoints")]
+    armed::carry_along();
+}
+
 #[cfg(feature = "failpoints")]
 mod armed {
-    use std::path::Path;
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::sync::OnceLock;
+
+    use nix::fcntl::{OFlag, open, openat};
+    use nix::sys::stat::Mode;
+
+    /// Where marks are made, and the process that they name.
+    struct Place {
+        dir: OwnedFd,
+        pid: String,
+    }
+
+    static CARRIED: OnceLock<Place> = OnceLock::new();
+
+    impl Place {
+        /// None when no test armed anything.
+        fn find() -> Option<Self> {
+            let dir = std::env::var_os("BERTH_FAILPOINT_DIR")?;
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let dir = open(&*dir, flags, Mode::empty())
+                .expect("the test that armed a failpoint made its directory");
+            // Not the id that this process has in its own pid namespace: the mount of /proc is the host's.
+            let own = std::fs::read_link("/proc/self").expect("/proc is mounted");
+            Some(Self { dir, pid: own.display().to_string() })
+        }
+
+        fn mark(&self, name: &str) {
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
+            let file = openat(&self.dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR);
+            let mut file = File::from(file.expect("a guest's root may make files in the directory too"));
+            file.write_all(self.pid.as_bytes()).expect("a mark fits");
+        }
+    }
+
+    pub(super) fn carry_along() {
+        if let Some(place) = Place::find() {
+            let _ = CARRIED.set(place);
+        }
+    }
 
     /// Whether `name` is armed; if so its file stands when this returns.
     pub(super) fn mark(name: &str) -> bool {
-        let is = |wanted: std::ffi::OsString| wanted == name;
-        if !std::env::var_os("BERTH_FAILPOINT").is_some_and(is) {
+        if std::env::var_os("BERTH_FAILPOINT").is_none_or(|wanted| wanted != name) {
             return false;
         }
-        let Some(dir) = std::env::var_os("BERTH_FAILPOINT_DIR") else {
-            return false;
-        };
-        std::fs::write(Path::new(&dir).join(name), std::process::id().to_string())
-            .expect("the test that armed a failpoint made its directory");
-        true
+        if let Some(carried) = CARRIED.get() {
+            carried.mark(name);
+            return true;
+        }
+        let found = Place::find();
+        if let Some(place) = &found {
+            place.mark(name);
+        }
+        found.is_some()
     }
 }

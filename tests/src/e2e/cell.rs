@@ -33,6 +33,8 @@ pub struct Failpoint {
 impl Failpoint {
     pub(super) fn arm(&self, command: &mut Command) {
         std::fs::create_dir_all(&self.dir).expect("a directory for failpoints");
+        // The child of a monitor marks its points as the guest's root.
+        std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
         let _ = std::fs::remove_file(self.dir.join(&self.name)); // of an earlier round
         command.env("BERTH_FAILPOINT", &self.name).env("BERTH_FAILPOINT_DIR", &self.dir);
     }

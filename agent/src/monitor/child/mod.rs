@@ -63,6 +63,7 @@ pub(crate) fn run(start: &Start, parent: &Barrier) -> ! {
 
 fn become_init(start: &Start, parent: &Barrier) -> Result<std::convert::Infallible, Failure> {
     die_with_parent()?;
+    failpoint::carry_along();
     let taken = Taken::from_host(start)?;
     parent.expect(Signal::Mapped).step("waiting for the id maps")?;
     become_root()?;
