@@ -39,6 +39,7 @@ if [ "$what" = test ]; then
     want chromium have chromium
     want python3-hcloud test -d /usr/lib/python3/dist-packages/hcloud
     want sshpass have sshpass
+    want iputils-ping have ping
     want shellcheck have shellcheck
 fi
 
