@@ -14,6 +14,7 @@ mod enrol;
 mod ids;
 mod report;
 mod spec;
+mod stream;
 mod token;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
@@ -25,6 +26,7 @@ pub use report::{
 pub use spec::{
     Access, ArchiveFormat, Desired, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsSpec, Watch,
 };
+pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};
 
 /// Path prefix of the agents' protocol; the number is the protocol's version.

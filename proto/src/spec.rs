@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageId, VpsId};
+use crate::{ImageId, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
-/// The request returns at once when the host's sequence is above `since`, else when it rises or after `wait` seconds.
+/// The request returns at once when the host's sequence is above `since` or a stream is waited for, else when that
+/// becomes so or after `wait` seconds.
 /// `since=0`, or a `since` above the server's sequence (a database restored from a backup), gives `full = true`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Watch {
@@ -27,6 +28,9 @@ pub struct Watch {
     /// What the operator set for this host. Always present in a full answer, and whenever it changed.
     #[serde(default)]
     pub settings: Option<HostSettings>,
+    /// Streams that somebody waits for. An answer with such an offer comes at once, whatever the sequence.
+    #[serde(default)]
+    pub streams: Vec<StreamOffer>,
 }
 
 /// Settings of a host that come from the control plane.

@@ -2,12 +2,14 @@
 //!
 //! Everything here is bounded: connections, request size, console history. A caller that does not read is dropped; one
 //! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console as fast as
-//! it likes: it is read and forgotten.
+//! it likes: it is read and forgotten. Nothing is kept for a viewer but how far it has seen: one that is slow is shown
+//! what the history still holds when it reads again, and one that reads nothing for [`VIEWER_PATIENCE`] is dropped.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use berth_proto::Exit;
 use nix::errno::Errno;
@@ -19,7 +21,7 @@ use super::helper::Helper;
 use super::ring::Ring;
 use super::start::Running;
 use super::stop::{self, Asked};
-use super::sys::pidfd_send_signal;
+use super::sys::{pidfd_send_signal, resize_terminal};
 use super::wire::{Answer, ExitRecord, Request, Start};
 
 const MAX_CONNECTIONS: usize = 32;
@@ -27,6 +29,10 @@ const MAX_REQUEST: usize = 8 << 10;
 const CONSOLE_HISTORY: usize = 64 << 10;
 /// How often an init that was not ready to be asked is looked at again, in milliseconds.
 const ASK_AGAIN: u16 = 100;
+/// How long a viewer may be behind without reading anything.
+const VIEWER_PATIENCE: Duration = Duration::from_secs(30);
+/// How often viewers that are behind are looked at, in milliseconds.
+const VIEWER_CHECK: u16 = 1000;
 
 /// A connection to the control socket.
 #[derive(Debug)]
@@ -43,11 +49,20 @@ enum Role {
     /// Is told when the guest has ended.
     Waiting,
     /// Sees the console.
-    Viewing,
+    Viewing(View),
     /// Is answered when the helper has finished.
     Helped,
     /// To be closed.
     Done,
+}
+
+/// How far a viewer has come.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct View {
+    /// Bytes of the console that it has seen or missed.
+    seen: u64,
+    /// Since when it takes nothing although there is something.
+    stuck: Option<Instant>,
 }
 
 /// The monitor of a running guest.
@@ -88,8 +103,13 @@ impl<'a> Monitor<'a> {
             let helper = self.helper.as_ref().map(|helper| helper.fd());
             fds.extend(helper.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
             let others = fds.len();
-            fds.extend(self.callers.iter().map(|c| PollFd::new(c.stream.as_fd(), PollFlags::POLLIN)));
-            let timeout = if self.ask_pending { PollTimeout::from(ASK_AGAIN) } else { PollTimeout::NONE };
+            fds.extend(self.callers.iter().map(|c| PollFd::new(c.stream.as_fd(), c.wants(&self.history))));
+            let behind = self.callers.iter().any(|c| c.wants(&self.history).contains(PollFlags::POLLOUT));
+            let timeout = match (self.ask_pending, behind) {
+                (true, _) => PollTimeout::from(ASK_AGAIN),
+                (false, true) => PollTimeout::from(VIEWER_CHECK),
+                (false, false) => PollTimeout::NONE,
+            };
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -109,6 +129,7 @@ impl<'a> Monitor<'a> {
             for (index, _) in ready[others..].iter().enumerate().filter(|(_, ready)| **ready) {
                 self.hear(index);
             }
+            self.show();
             if self.ask_pending {
                 self.ask_to_stop();
             }
@@ -141,7 +162,7 @@ impl<'a> Monitor<'a> {
         let caller = &mut self.callers[index];
         match caller.stream.read(&mut bytes) {
             Ok(0) => caller.role = Role::Done,
-            Ok(n) if caller.role == Role::Viewing => {
+            Ok(n) if matches!(caller.role, Role::Viewing(_)) => {
                 // Keys for the guest. What its terminal cannot take now is lost, as on a serial line.
                 let _ = nix::unistd::write(&self.running.console.0, &bytes[..n]);
             }
@@ -197,14 +218,14 @@ impl<'a> Monitor<'a> {
                 };
                 self.answer(index, &answer);
             }
-            Request::Console => {
-                let caller = &mut self.callers[index];
-                caller.role = Role::Viewing;
-                for part in self.history.history() {
-                    if caller.stream.write_all(part).is_err() {
-                        caller.role = Role::Done;
-                    }
-                }
+            // From the beginning, of which the history is what is left.
+            Request::Console => self.callers[index].role = Role::Viewing(View::default()),
+            Request::Resize { cols, rows } => {
+                let answer = match resize_terminal(self.running.console.0.as_fd(), cols, rows) {
+                    Ok(()) => Answer::Done,
+                    Err(error) => Answer::Failed { message: error.to_string() },
+                };
+                self.answer(index, &answer);
             }
             Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
         }
@@ -242,19 +263,19 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Drains the console, remembers it, and shows it to those who watch.
+    /// Drains the console and remembers it.
     fn console(&mut self) {
         let mut bytes = [0_u8; 4096];
         // A bounded number of rounds, so that a guest that never stops writing cannot keep us here.
         for _ in 0..16 {
             let Ok(n @ 1..) = nix::unistd::read(&self.running.console.0, &mut bytes) else { return };
             self.history.push(&bytes[..n]);
-            for caller in self.callers.iter_mut().filter(|caller| caller.role == Role::Viewing) {
-                if caller.stream.write_all(&bytes[..n]).is_err() {
-                    caller.role = Role::Done;
-                }
-            }
         }
+    }
+
+    /// Shows the console to those who watch.
+    fn show(&mut self) {
+        self.callers.iter_mut().for_each(|caller| caller.show(&self.history));
     }
 
     fn answer(&mut self, index: usize, answer: &Answer) {
@@ -264,7 +285,9 @@ impl<'a> Monitor<'a> {
     }
 
     /// The guest is dead: frees its disk, writes the record, tells those who wait, and leaves.
-    fn finish(self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
+        self.console();
+        self.show(); // its last words
         let Self { start, mut running, mut callers, asked, .. } = self;
         let status = running.newborn.wait()?;
         let exit: Exit = exit::decode(status, asked);
@@ -281,6 +304,42 @@ impl<'a> Monitor<'a> {
     }
 }
 
+impl Caller {
+    /// What to wait for.
+    fn wants(&self, history: &Ring) -> PollFlags {
+        match &self.role {
+            Role::Viewing(view) if view.seen < history.total() => PollFlags::POLLIN | PollFlags::POLLOUT,
+            _ => PollFlags::POLLIN,
+        }
+    }
+
+    /// Shows a viewer as much as it takes now.
+    fn show(&mut self, history: &Ring) {
+        let Role::Viewing(view) = &mut self.role else { return };
+        loop {
+            let (from, piece) = history.after(view.seen);
+            if piece.is_empty() {
+                return;
+            }
+            match self.stream.write(piece) {
+                Ok(n) => *view = View { seen: from + n as u64, stuck: None },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let since = *view.stuck.get_or_insert_with(Instant::now);
+                    if since.elapsed() > VIEWER_PATIENCE {
+                        self.role = Role::Done;
+                    }
+                    return;
+                }
+                Err(_) => {
+                    self.role = Role::Done;
+                    return;
+                }
+            }
+        }
+    }
+}
+
 fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
@@ -292,4 +351,56 @@ fn nonblocking(fd: &OwnedFd) -> io::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     debug_assert!(fd.as_raw_fd() > 2);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn viewer() -> (Caller, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Caller { stream: ours, request: Vec::new(), role: Role::Viewing(View::default()) }, theirs)
+    }
+
+    fn read(stream: &mut UnixStream) -> Vec<u8> {
+        let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
+        while let Ok(n @ 1..) = stream.read(&mut bytes) {
+            all.extend_from_slice(&bytes[..n]);
+        }
+        all
+    }
+
+    #[test]
+    fn viewers_see_the_same_and_a_slow_one_holds_up_nobody() {
+        let mut history = Ring::new(CONSOLE_HISTORY);
+        let ((mut quick, mut quick_end), (mut slow, mut slow_end)) = (viewer(), viewer());
+        for n in 0..100 {
+            history.push(format!("line {n}\r\n").repeat(800).as_bytes());
+            quick.show(&history);
+            slow.show(&history);
+            assert!(read(&mut quick_end).ends_with(format!("line {n}\r\n").as_bytes()), "{n}");
+        }
+        assert!(slow.wants(&history).contains(PollFlags::POLLOUT), "it is behind");
+        assert!(matches!(slow.role, Role::Viewing(View { stuck: Some(_), .. })));
+        assert!(read(&mut slow_end).starts_with(b"line 0\r\n"));
+        slow.show(&history);
+        assert!(read(&mut slow_end).ends_with(b"line 99\r\n"), "it has missed something and sees the end");
+        assert_eq!(slow.wants(&history), PollFlags::POLLIN);
+    }
+
+    #[test]
+    fn a_viewer_that_does_not_read_is_dropped() {
+        let mut history = Ring::new(CONSOLE_HISTORY);
+        let (mut viewer, _end) = viewer();
+        while !matches!(viewer.role, Role::Viewing(View { stuck: Some(_), .. })) {
+            history.push(&[b'x'; 4096]);
+            viewer.show(&history);
+        }
+        let Role::Viewing(view) = &mut viewer.role else { unreachable!() };
+        view.stuck = Instant::now().checked_sub(VIEWER_PATIENCE * 2);
+        viewer.show(&history);
+        assert_eq!(viewer.role, Role::Done);
+    }
 }

@@ -145,6 +145,13 @@ pub enum Request {
     Wait,
     /// The last console output, then whatever comes, as raw bytes until either side closes.
     Console,
+    /// The console's window has this size now. Viewers share the console, so the last one who says it wins.
+    Resize {
+        /// Columns.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
 }
 
 /// Answered on the control socket.

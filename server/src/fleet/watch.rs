@@ -71,7 +71,14 @@ pub(super) async fn watch(
             let images = db::watch::images(db, caller.id).await?;
             let settings = Some(db::watch::settings(db, caller.id).await?);
             crate::failpoint::hit("server.watch.before_answer").await;
-            return Ok(Json(Watch { seq, full: kind == Answer::Full, vpses, images, settings }));
+            return Ok(Json(Watch {
+                seq,
+                full: kind == Answer::Full,
+                vpses,
+                images,
+                settings,
+                streams: Vec::new(),
+            }));
         }
         tokio::select! {
             _ = news.changed() => caller.still_welcome(&fleet).await?,

@@ -15,4 +15,4 @@ pub(crate) use process::{
     Clone3, Forked, SeccompInsn, alarm, clone3, close_all_on_exec, close_from, drop_bounding_capability,
     exit_now, fork, install_seccomp, new_session_keyring, pidfd_send_signal, reset_signals, set_nice,
 };
-pub(crate) use pty::{open_terminal, peer_of_pty};
+pub(crate) use pty::{open_terminal, peer_of_pty, resize_terminal};

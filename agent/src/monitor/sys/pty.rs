@@ -7,14 +7,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// Unlocks the other side of a pty master and gives it 80 columns and 24 rows.
 pub(crate) fn open_terminal(master: BorrowedFd<'_>) -> io::Result<()> {
     let unlocked: libc::c_int = 0;
-    let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: both arguments have the type that the request takes and live during the calls.
-    let done = unsafe {
-        match libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) {
-            0 => libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size),
-            failed => failed,
-        }
-    };
+    // SAFETY: the argument has the type that the request takes and lives during the call.
+    let done = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) };
+    if done == 0 { resize_terminal(master, 80, 24) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Changes the size of a pty; whoever runs in its foreground gets SIGWINCH when it is another than before.
+pub(crate) fn resize_terminal(master: BorrowedFd<'_>, cols: u16, rows: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the argument has the type that the request takes and lives during the call.
+    let done = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
