@@ -24,6 +24,7 @@ use crate::images::Images;
 use crate::link::{Link, LinkError, renew, report::Reporter, watch};
 use crate::reconcile::Reconciler;
 use crate::store::Store;
+use crate::streams::Streams;
 use crate::tasks::Tasks;
 
 /// How long an agent that is asked to stop finishes what it is doing.
@@ -110,7 +111,8 @@ impl Agent {
             reconciler.map_err(|source| StartError::State { path: state_dir.clone(), source })?;
 
         let seq = watch::Seq::default();
-        tasks.spawn_until_stop(watch::run(link.clone(), reconciler, seq.clone()));
+        let streams = Streams::new(host.clone(), link.clone(), tasks.clone());
+        tasks.spawn_until_stop(watch::run(link.clone(), reconciler, streams, seq.clone()));
         tasks.spawn_until_stop(Reporter::new(link.clone(), host, board.clone(), seq).run());
         tasks.spawn_until_stop(renew::run(link, state_dir));
         let news = board.clone();

@@ -1,8 +1,8 @@
 //! The one seam between the agent's decisions and the machine.
 //!
-//! The reconciler is the only caller and the only one that retries. Every method is idempotent: called again after a
-//! crash at any point it ends in the same state. Methods of one VPS are never called at the same time; those of
-//! different VPSes are.
+//! The reconciler is the only caller and the only one that retries, but for what only reads. Every method is idempotent:
+//! called again after a crash at any point it ends in the same state. Methods of one VPS are never called at the same
+//! time, except those of its console; those of different VPSes are.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use berth_proto::{
     Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is really there of one VPS.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +50,9 @@ pub type Fault = VpsFault;
 
 /// A machine that can hold VPSes.
 pub trait Host: Send + Sync + 'static {
+    /// Bytes of a console: what is read is the guest's output, what is written are keys.
+    type Console: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
     /// What this machine is and lacks.
     fn facts(&self) -> impl Future<Output = HostFacts> + Send;
     /// What it can give to VPSes in all.
@@ -94,6 +98,11 @@ pub trait Host: Send + Sync + 'static {
     fn apply(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Use of resources of a running guest.
     fn vps_metrics(&self, id: VpsId) -> impl Future<Output = Option<VpsMetrics>> + Send;
+    /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
+    /// open at once; all see the same.
+    fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;
+    /// Tells the guest the size of its console's window.
+    fn resize_console(&self, id: VpsId, cols: u16, rows: u16) -> impl Future<Output = ()> + Send;
     /// The next thing that the host noticed by itself.
     fn next_event(&self) -> impl Future<Output = Event> + Send;
 }

@@ -19,6 +19,7 @@
 //! * [`board`]: where the line and the workers meet. [`report`]: what is said of a VPS (pure).
 //! * [`plan`] and [`record`]: what to do next, and what must be remembered for that (pure).
 //! * [`reconcile`]: runs the plans, and is the only place that retries, with the waits of [`backoff`].
+//! * [`streams`]: consoles, which the control plane asks for and the agent opens.
 //! * [`store`]: what is on disk. [`host`]: the one seam to the machine, with [`linux`] and [`sim`] behind it.
 //! * [`monitor`]: the other program, parent of one VPS. [`doctor`]: what the machine lacks. [`failpoint`]: where tests
 //!   kill us.
@@ -43,6 +44,7 @@ pub mod report;
 pub mod sim;
 pub mod stop_all;
 pub mod store;
+pub mod streams;
 pub mod tasks;
 #[cfg(test)]
 mod testing;

@@ -22,6 +22,10 @@ use tokio::sync::Notify;
 use crate::host::{Event, Fault, Found, Guest, Host};
 use crate::plan::Effect;
 
+mod console;
+
+pub use console::greeting;
+
 /// How a simulated host behaves.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
@@ -90,6 +94,7 @@ struct State {
 pub struct SimHost {
     state: Arc<Mutex<State>>,
     noticed: Arc<Notify>,
+    consoles: console::Consoles,
 }
 
 impl SimHost {
@@ -124,13 +129,15 @@ impl SimHost {
         vps.found.leftovers = true;
         state.events.push_back(Event::Ended(id));
         drop(state);
+        self.consoles.close(id);
         self.noticed.notify_one();
     }
 
     /// The machine restarts: every guest is gone, and nobody saw how.
     pub fn lose_power(&self) {
         let mut state = self.lock();
-        for vps in state.vpses.values_mut() {
+        for (id, vps) in &mut state.vpses {
+            self.consoles.close(*id);
             vps.found.guest = None;
             vps.found.last_exit = None;
             vps.found.leftovers = false;
@@ -188,6 +195,8 @@ impl SimHost {
 }
 
 impl Host for SimHost {
+    type Console = tokio::io::DuplexStream;
+
     async fn facts(&self) -> HostFacts {
         HostFacts {
             kernel: "simulated".into(),
@@ -366,6 +375,17 @@ impl Host for SimHost {
             net_out_bytes: age,
             ..VpsMetrics::default()
         })
+    }
+
+    async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {
+        match self.look(id).guest {
+            Some(_) => Ok(self.consoles.open(id)),
+            None => Err(VpsFault::passing("no_console", "the server has no console now: it is not running")),
+        }
+    }
+
+    async fn resize_console(&self, id: VpsId, cols: u16, rows: u16) {
+        self.consoles.print(id, &format!("window {cols}x{rows}\r\n"));
     }
 
     async fn next_event(&self) -> Event {

@@ -1,12 +1,12 @@
 //! The line to the control plane: calls, and what their failure means.
 //!
 //! Mutual TLS with our own CA as the only root. The agent always dials, so hosts need no open port. One HTTP/2
-//! connection carries watches and reports, with pings so that a dead peer is noticed; images have a connection of
-//! their own, so that a long transfer holds up no report. Nothing here retries: the loops ([`watch`], [`report`],
+//! connection carries watches and reports, with pings so that a dead peer is noticed; images and streams ([`socket`])
+//! have connections of their own, so that a long transfer holds up no report. Nothing here retries: the loops ([`watch`], [`report`],
 //! [`renew`]) do, each in its own task, and nothing that a VPS needs waits for any of them.
 
 use std::error::Error as _;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use berth_proto::{AGENT_API, EnrolRequest, EnrolResponse, Report, ReportAck, Watch};
@@ -18,6 +18,7 @@ use crate::enrol::Identity;
 
 pub mod renew;
 pub mod report;
+pub mod socket;
 pub mod tls;
 mod trouble;
 pub mod watch;
@@ -91,6 +92,8 @@ struct Inner {
     certificate_pem: String,
     calls: reqwest::Client,
     bulk: reqwest::Client,
+    /// None in tests that talk without TLS.
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// The line of one host.
@@ -175,6 +178,13 @@ impl Link {
         post(&client, &url, "/renew", request, Duration::from_secs(30)).await
     }
 
+    /// Opens the stream of an offer, at the server that made it or at the one that is called anyway.
+    pub async fn stream(&self, at: Option<&str>, id: &str) -> Result<socket::Socket, LinkError> {
+        let (tls, own) = self.with(|i| (i.tls.clone(), i.url.clone()));
+        let tls = tls.ok_or_else(|| LinkError::Setup("streams need TLS".into()))?;
+        socket::open(&tls, at.unwrap_or(&own), id).await
+    }
+
     /// An image's archive from byte `from` on. The response's status says whether the server took `from` to heart.
     pub async fn image(&self, sha256: &str, from: u64) -> Result<reqwest::Response, LinkError> {
         let (client, url) = self.with(|i| (i.bulk.clone(), i.url.clone()));
@@ -195,7 +205,8 @@ impl Link {
     pub(crate) fn plain(url: String) -> Self {
         tls::install_provider();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let inner = Inner { url, certificate_pem: String::new(), calls: client.clone(), bulk: client };
+        let inner =
+            Inner { url, certificate_pem: String::new(), calls: client.clone(), bulk: client, tls: None };
         Self { inner: RwLock::new(inner), again: Notify::new() }
     }
 }
@@ -209,7 +220,8 @@ impl Inner {
             url: url.trim_end_matches('/').to_owned(),
             certificate_pem: certificate_pem.clone(),
             calls: Link::client(tls.clone())?,
-            bulk: Link::client(tls)?,
+            bulk: Link::client(tls.clone())?,
+            tls: Some(Arc::new(tls)),
         })
     }
 }

@@ -3,6 +3,8 @@
 //! Every process begins with a full answer (`since=0`), so what was lost between the wire and the disk comes again, and
 //! what the control plane does not name shows as an orphan. After an error the same question is asked again, quickly at
 //! first; when the control plane refuses this host's certificate, slowly, and the VPSes keep running.
+//!
+//! Streams that somebody waits for come the same way, and are opened by [`Streams`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +14,7 @@ use crate::failpoint;
 use crate::host::Host;
 use crate::link::{Link, trouble::Trouble};
 use crate::reconcile::Reconciler;
+use crate::streams::Streams;
 
 /// How long the control plane may hold the question when there are no news.
 const WAIT: Duration = Duration::from_secs(25);
@@ -23,7 +26,7 @@ const NO_NEWS: Duration = Duration::from_millis(200);
 pub type Seq = Arc<AtomicI64>;
 
 /// Runs until the agent ends.
-pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, seq: Seq) {
+pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, streams: Streams<H>, seq: Seq) {
     let mut trouble = Trouble::new("watch");
     loop {
         let since = seq.load(Ordering::Relaxed);
@@ -34,6 +37,7 @@ pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, seq: Seq) 
                 failpoint::hit_async("link.watch.answered").await;
                 reconciler.take_in(&watch);
                 seq.store(watch.seq, Ordering::Release); // only now: see the report
+                streams.take_in(&watch.streams);
                 if watch.seq == since && asked.elapsed() < NO_NEWS {
                     tokio::time::sleep(NO_NEWS).await; // it does not hold the question: it is stopping, or wrong
                 }

@@ -40,6 +40,8 @@ use berth_proto::{
     Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 
+use tokio::net::UnixStream;
+
 pub use self::config::{ConfigError, LinuxConfig};
 use self::fault::internal;
 use self::monitors::{AskError, Monitors};
@@ -211,6 +213,8 @@ impl LinuxHost {
 }
 
 impl Host for LinuxHost {
+    type Console = UnixStream;
+
     async fn facts(&self) -> HostFacts {
         let missing = doctor::missing(&doctor::examine(&self.config).await);
         measure::facts(self.tree.layout().mode(), missing)
@@ -337,6 +341,18 @@ impl Host for LinuxHost {
 
     async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {
         self.measure_vps(id).await
+    }
+
+    async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {
+        let opened = self.monitors.console(id).await;
+        opened.map_err(|e| VpsFault::passing("no_console", format!("the server has no console now: {e}")))
+    }
+
+    async fn resize_console(&self, id: VpsId, cols: u16, rows: u16) {
+        // A monitor of an older release does not know this request; its console keeps its size.
+        if let Err(e) = self.monitors.ask(id, &Request::Resize { cols, rows }).await {
+            tracing::debug!(vps = %id, error = %e, "the console keeps its size");
+        }
     }
 
     async fn next_event(&self) -> Event {

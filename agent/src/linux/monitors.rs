@@ -81,6 +81,15 @@ impl Monitors {
         }
     }
 
+    /// Becomes a viewer of the console.
+    pub(super) async fn console(&self, id: VpsId) -> Result<UnixStream, AskError> {
+        let mut stream = self.connect(id).await?;
+        match stream.write_all(&line(&Request::Console)).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(self.why_not(id, error)),
+        }
+    }
+
     /// Returns when the monitor of a VPS has ended, or cannot be reached.
     pub(super) async fn ended(&self, id: VpsId) {
         if let Ok(stream) = self.connect(id).await {
@@ -118,11 +127,15 @@ impl Monitors {
     }
 }
 
+fn line(request: &Request) -> Vec<u8> {
+    let mut line = serde_json::to_vec(request).expect("a request is always JSON");
+    line.push(b'\n');
+    line
+}
+
 async fn converse(stream: UnixStream, request: &Request) -> io::Result<Option<Answer>> {
     let mut stream = BufReader::new(stream);
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
+    stream.write_all(&line(request)).await?;
     let mut answer = String::new();
     if stream.read_line(&mut answer).await? == 0 {
         return Ok(None);
