@@ -1,4 +1,4 @@
-// Builds assets/ into dist/: one script, one style sheet, one icon sprite, the font and the logo, all with the hash of
+// Builds assets/ into dist/: one script, one style sheet, the console's own of both, one icon sprite, the font and the logo, all with the hash of
 // their content in the name, and a manifest that src/assets.rs reads. Texts are also written compressed, because
 // compressing the same bytes for every visitor would be waste. Runs without a network.
 import { createHash } from "node:crypto";
@@ -44,7 +44,7 @@ function icons() {
 }
 
 function licences() {
-  return ["htmx.org", "lucide-static", "@fontsource-variable/inter"]
+  return ["htmx.org", "lucide-static", "@fontsource-variable/inter", "@xterm/xterm", "@xterm/addon-fit"]
     .map((name) => `${name}\n\n${readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8").trim()}\n`)
     .join("\n----\n\n");
 }
@@ -53,7 +53,7 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 const result = await build({
   absWorkingDir: here,
-  entryPoints: { app: "assets/js/app.js", style: "assets/css/style.css" },
+  entryPoints: { app: "assets/js/app.js", style: "assets/css/style.css", console: "assets/js/console.js" },
   outdir: "dist",
   entryNames: "[name]-[hash]",
   assetNames: "[name]-[hash]",

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use crate::auth::password::Hasher;
 use crate::auth::rate::RateLimits;
 use crate::config::Config;
+use crate::console::Consoles;
 use crate::wake::Wake;
 
 /// Shared by both listeners and the background tasks; cheap to clone.
@@ -22,6 +23,8 @@ pub struct App {
     pub passwords: Hasher,
     /// Counts requests by project.
     pub rate: RateLimits,
+    /// Consoles that are open at this replica.
+    pub consoles: Consoles,
 }
 
 impl App {
@@ -29,6 +32,13 @@ impl App {
     #[must_use]
     pub fn new(db: PgPool, config: Config) -> Self {
         let rate = RateLimits::new(config.rate_limit);
-        Self { db, config: Arc::new(config), wake: Wake::default(), passwords: Hasher::default(), rate }
+        Self {
+            db,
+            config: Arc::new(config),
+            wake: Wake::default(),
+            passwords: Hasher::default(),
+            rate,
+            consoles: Consoles::default(),
+        }
     }
 }

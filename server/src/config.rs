@@ -50,6 +50,10 @@ pub struct Config {
         help_heading = "Settings"
     )]
     pub agent_names: Vec<String>,
+    /// URL by which agents reach listener 2 of this very replica, for consoles that are opened here. Unset: the URL that
+    /// each agent uses anyway, which is right for a single replica. Replicas behind one name each need one of their own.
+    #[arg(long, env = "BERTH_AGENT_STREAM_URL", global = true, help_heading = "Settings")]
+    pub agent_stream_url: Option<String>,
     /// The URL that browsers and API clients use, for links and the cookie's Secure flag.
     #[arg(
         long,
@@ -99,6 +103,18 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// [`Self::public_url`] with the scheme of WebSockets.
+    #[must_use]
+    pub fn public_socket_url(&self) -> String {
+        let url = self.public_url.trim_end_matches('/');
+        match url.strip_prefix("http") {
+            Some(rest) => format!("ws{rest}"),
+            None => url.to_owned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +125,13 @@ mod tests {
         assert_eq!(config.agent_names, ["localhost", "127.0.0.1"]);
         assert_eq!(config.nat_pool, crate::first_start::DEFAULT_NAT_POOL);
         assert_eq!(config.database_url, None);
+        assert_eq!(config.agent_stream_url, None);
+    }
+
+    #[test]
+    fn sockets_have_the_public_url_with_their_own_scheme() {
+        let socket = |url: &str| Config { public_url: url.into(), ..Config::default() }.public_socket_url();
+        assert_eq!(socket("http://127.0.0.1:8080"), "ws://127.0.0.1:8080");
+        assert_eq!(socket("https://berth.example/"), "wss://berth.example");
     }
 }

@@ -45,7 +45,7 @@ pub enum Error {
     /// The state changed while the request ran; try again.
     #[error("{0}")]
     Conflict(String),
-    /// No host or no address has room for this. Nothing was reserved.
+    /// No host or no address has room for this, or what is asked for is not there now. Nothing was reserved.
     #[error("{0}")]
     ResourceUnavailable(String),
     /// The thing is in use by another.

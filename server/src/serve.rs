@@ -1,8 +1,8 @@
 //! The control plane as one value: [`start`] it, [`Server::stop`] it. Tests start the real thing on port 0.
 //!
 //! Start: Postgres (embedded, or the one that was given), migrations under a lock, what a first start needs, the
-//! fleet's CA, both listeners, background tasks. Stop: no new connections, blocked watches and event streams end at
-//! once, other requests get [`GRACE`], tasks end, and the embedded Postgres stops last. Nothing is lost by a kill
+//! fleet's CA, both listeners, background tasks. Stop: no new connections, blocked watches, event streams and
+//! consoles end at once, other requests get [`GRACE`], tasks end, and the embedded Postgres stops last. Nothing is lost by a kill
 //! instead: all that matters is in committed transactions.
 
 use std::future::IntoFuture as _;
@@ -26,7 +26,7 @@ use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet, Listener};
 use crate::postgres::Embedded;
 use crate::tasks::Tasks;
-use crate::{admin, api, db, pages};
+use crate::{admin, api, console, db, pages};
 
 /// How long requests may go on after the stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -145,7 +145,8 @@ fn router(app: &App, tasks: &Tasks) -> Router {
     let description = Arc::new(description);
     let openapi = async move || Json(Arc::clone(&description));
     let own = Router::new().route("/healthz", get(healthz)).route("/openapi.json", get(openapi));
-    own.with_state(app.clone()).merge(tenants).merge(operators).merge(pages::router(app.clone()))
+    let own = own.with_state(app.clone()).merge(console::router(app.clone()));
+    own.merge(tenants).merge(operators).merge(pages::router(app.clone()))
 }
 
 /// Whether this replica can serve: it reaches its database.
@@ -182,6 +183,7 @@ impl Server {
     pub async fn stop(mut self) {
         self.stop.cancel();
         self.app.wake.close();
+        self.app.consoles.close(GRACE).await;
         while self.running.join_next().await.is_some() {}
         close(Some(&self.app), self.postgres.take()).await;
     }

@@ -1,10 +1,11 @@
 //! What Berth's tests share: a database per test, a world of a real server and hosts, an HTTP client that validates
-//! every answer against the hcloud API's description, a browser without script, proxies that fail on command.
+//! every answer against the hcloud API's description, a browser without script, consoles, proxies that fail on command.
 
 pub mod browser;
 pub mod check;
 pub mod client;
 pub mod clients;
+pub mod console;
 pub mod control;
 pub mod db;
 pub mod e2e;

@@ -10,6 +10,8 @@ use reqwest::{Client, Identity};
 #[derive(Clone, Debug)]
 pub struct RawAgent {
     http: Client,
+    /// HTTP/1.1 only: that is what upgrades.
+    old: Client,
     base: String,
 }
 
@@ -82,9 +84,14 @@ impl RawAgent {
     #[must_use]
     pub fn with_identity(url: &str, certificate_pem: &str, key_pem: &str) -> Self {
         let identity = Identity::from_pem(format!("{key_pem}{certificate_pem}").as_bytes()).expect("PEM");
-        let http =
-            builder().tls_danger_accept_invalid_certs(true).identity(identity).build().expect("a client");
-        Self { http, base: format!("{url}{AGENT_API}") }
+        Self::with_builder(url, || builder().identity(identity.clone()))
+    }
+
+    fn with_builder(url: &str, builder: impl Fn() -> reqwest::ClientBuilder) -> Self {
+        let builder = || builder().tls_danger_accept_invalid_certs(true);
+        let http = builder().build().expect("a client");
+        let old = builder().http1_only().build().expect("a client");
+        Self { http, old, base: format!("{url}{AGENT_API}") }
     }
 
     /// Without a certificate.
@@ -93,8 +100,7 @@ impl RawAgent {
     /// When no client can be made.
     #[must_use]
     pub fn nobody(url: &str) -> Self {
-        let http = builder().tls_danger_accept_invalid_certs(true).build().expect("a client");
-        Self { http, base: format!("{url}{AGENT_API}") }
+        Self::with_builder(url, builder)
     }
 
     /// With a certificate that some other CA has signed, for the same name.
@@ -159,6 +165,18 @@ impl RawAgent {
     /// The status of a refusal; none when the connection itself was refused.
     pub async fn report(&self, report: &Report) -> Result<ReportAck, Option<u16>> {
         accepted(self.http.post(format!("{}/report", self.base)).json(report).send().await).await
+    }
+
+    /// Opens a stream; the status of the answer, 101 when it is open.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn open_stream(&self, offer: &str) -> u16 {
+        let request = self.old.get(format!("{}/streams/{offer}", self.base));
+        let request = request.header("connection", "upgrade").header("upgrade", "websocket");
+        let request = request.header("sec-websocket-version", "13");
+        let request = request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        request.send().await.expect("the agents' listener answers").status().as_u16()
     }
 
     /// Fetches anything else.

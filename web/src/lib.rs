@@ -12,6 +12,7 @@
 
 mod access;
 pub mod assets;
+mod console;
 mod create;
 mod fleet;
 mod format;
@@ -27,6 +28,7 @@ mod snippet;
 mod status;
 
 pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use console::ConsolePage;
 pub use create::{
     CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
 };

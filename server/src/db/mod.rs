@@ -20,6 +20,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub mod actions;
 pub mod addresses;
+pub mod console;
 pub mod enrol;
 pub mod graphs;
 pub mod hosts;
@@ -35,6 +36,7 @@ mod selector;
 pub mod sessions;
 pub mod settings;
 pub mod ssh_keys;
+pub mod streams;
 pub mod tokens;
 pub mod users;
 pub mod vps;

@@ -1,7 +1,7 @@
 //! The agents' side of the control plane: listener 2.
 //!
 //! Agents dial in with mutual TLS ([`listener`]), enrol once ([`enrol`]), ask what they should hold ([`watch`]), say
-//! what they see ([`report`]) and fetch images ([`images`]). Everything an agent says is about its own host only, and
+//! what they see ([`report`]), fetch images ([`images`]) and open streams that they were asked for ([`streams`]). Everything an agent says is about its own host only, and
 //! is checked before it is kept: an agent is not trusted with the rest of the fleet.
 
 use std::sync::Arc;
@@ -20,7 +20,8 @@ mod listener;
 pub(crate) mod outcome;
 mod peer;
 mod report;
-mod text;
+mod streams;
+pub(crate) mod text;
 mod watch;
 
 pub(crate) use listener::Listener;
@@ -46,6 +47,7 @@ pub(crate) fn router(fleet: Fleet) -> Router {
         .route("/watch", get(watch::watch))
         .route("/report", post(report::report).layer(DefaultBodyLimit::max(LARGEST_REPORT)))
         .route("/images/{sha256}", get(images::image))
+        .route("/streams/{id}", get(streams::open))
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .with_state(fleet);
     Router::new().nest(berth_proto::AGENT_API, routes)

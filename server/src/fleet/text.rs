@@ -1,7 +1,7 @@
 //! Text from agents, made fit to be kept and shown: an agent is not trusted, and Postgres takes no NUL.
 
 /// One line of at most `most` characters, without control characters.
-pub(super) fn line(s: &str, most: usize) -> String {
+pub(crate) fn line(s: &str, most: usize) -> String {
     s.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect::<String>().trim().to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! `GET /agent/v1/watch?since=&wait=`: blocks until the host's desired state has changed.
+//! `GET /agent/v1/watch?since=&wait=`: blocks until the host's desired state has changed, or a stream of it is wanted.
 //!
 //! The waiter subscribes before it reads, so no change is missed between the two; and it reads again every
 //! [`REPAIR`] anyway, because a wake-up from another replica can be lost. The sequence is read before the rows: a row
@@ -61,7 +61,8 @@ pub(super) async fn watch(
         let seq = db::watch::seq(db, caller.id).await?;
         let kind = answer(since, seq);
         let over = Instant::now() >= until || fleet.stop.is_cancelled();
-        if kind != Answer::Wait || over {
+        let streams = db::streams::tell(db, caller.id).await?;
+        if kind != Answer::Wait || over || !streams.is_empty() {
             caller.still_welcome(&fleet).await?;
             let vpses = match kind {
                 Answer::Full => db::watch::desired(db, caller.id, 0).await?,
@@ -71,14 +72,7 @@ pub(super) async fn watch(
             let images = db::watch::images(db, caller.id).await?;
             let settings = Some(db::watch::settings(db, caller.id).await?);
             crate::failpoint::hit("server.watch.before_answer").await;
-            return Ok(Json(Watch {
-                seq,
-                full: kind == Answer::Full,
-                vpses,
-                images,
-                settings,
-                streams: Vec::new(),
-            }));
+            return Ok(Json(Watch { seq, full: kind == Answer::Full, vpses, images, settings, streams }));
         }
         tokio::select! {
             _ = news.changed() => caller.still_welcome(&fleet).await?,

@@ -12,6 +12,7 @@
 //!   within that project, by the same functions as the API's.
 
 mod assets;
+mod console;
 mod cookies;
 mod create;
 mod dress;
@@ -63,6 +64,8 @@ pub fn router(app: App) -> Router {
         .route("/servers/summary", post(create::summary))
         .route("/servers/{id}", get(server::page))
         .route("/servers/{id}/events", get(server::events))
+        .route("/servers/{id}/console", get(console::page))
+        .route("/servers/{id}/console/ticket", post(console::ticket))
         .route("/servers/{id}/power", post(server::power))
         .route("/servers/{id}/reset-password", post(server::reset_password))
         .route("/servers/{id}/delete", post(server::delete))

@@ -28,6 +28,8 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     let stale = "delete from vps_samples_default where at < now() - make_interval(days => $1)";
     sqlx::query(stale).bind(i32::try_from(KEEP_DAYS).unwrap_or(30)).execute(db).await?;
     crate::db::vps::forget_old_keys(db).await?;
+    crate::db::console::forget(db).await?;
+    crate::db::streams::forget(db).await?;
     Ok(format!("dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens"))
 }
 

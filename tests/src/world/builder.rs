@@ -88,7 +88,10 @@ impl Builder {
         let pool_cidr = self.pool.parse().expect("a network");
         // Replicas share images as they would share a store; each has a directory of its own for the rest.
         let mut replicas: Vec<_> = (0..self.replicas)
-            .map(|_| Replica::new(dir.path().join("server"), self.rate_limit, pool_cidr))
+            .map(|_| {
+                let alone = self.replicas == 1;
+                Replica::new(dir.path().join("server"), self.rate_limit, pool_cidr, alone)
+            })
             .collect();
         futures_util::future::join_all(replicas.iter_mut().map(|replica| replica.start(url.clone()))).await;
 

@@ -12,6 +12,8 @@ use crate::proxy::{Proxy, Upstream};
 /// A server that may be stopped and started.
 pub(super) struct Replica {
     front: Proxy,
+    /// Where agents open streams to this replica, when there are others.
+    streams: Option<Proxy>,
     data_dir: PathBuf,
     rate_limit: u32,
     nat_pool: ipnet::Ipv4Net,
@@ -20,10 +22,11 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(data_dir: PathBuf, rate_limit: u32, nat_pool: ipnet::Ipv4Net) -> Self {
+    pub(super) fn new(data_dir: PathBuf, rate_limit: u32, nat_pool: ipnet::Ipv4Net, alone: bool) -> Self {
         let nowhere = Upstream::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
-        let front = Proxy::start(nowhere).expect("a port is free");
-        Self { front, data_dir, rate_limit, nat_pool, running: None, agents: None }
+        let front = Proxy::start(nowhere.clone()).expect("a port is free");
+        let streams = (!alone).then(|| Proxy::start(nowhere).expect("a port is free"));
+        Self { front, streams, data_dir, rate_limit, nat_pool, running: None, agents: None }
     }
 
     pub(super) fn url(&self) -> String {
@@ -46,6 +49,7 @@ impl Replica {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             agent_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             agent_names: vec!["localhost".into(), "127.0.0.1".into()],
+            agent_stream_url: self.streams.as_ref().map(|proxy| format!("https://{}", proxy.addr)),
             public_url: self.url(),
             rate_limit: self.rate_limit,
             nat_pool: self.nat_pool,
@@ -53,6 +57,9 @@ impl Replica {
         };
         let server = serve::start(config).await.expect("the server starts");
         self.front.lead_to(Upstream::Tcp(server.api_addr));
+        if let Some(streams) = &self.streams {
+            streams.lead_to(Upstream::Tcp(server.agent_addr));
+        }
         self.agents = Some(server.agent_addr);
         self.running = Some(server);
     }

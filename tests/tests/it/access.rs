@@ -44,6 +44,7 @@ async fn a_read_only_token_reads_only() {
         w.readonly.delete(&server).await,
         w.readonly.post(&format!("{server}/actions/poweroff"), json!({})).await,
         w.readonly.post(&format!("{server}/actions/reset_password"), json!({})).await,
+        w.readonly.post(&format!("{server}/actions/request_console"), json!({})).await,
         w.readonly
             .post("/v1/ssh_keys", json!({"name": "x", "public_key": berth_tests::world::public_key()}))
             .await,
@@ -71,7 +72,8 @@ async fn another_projects_things_are_not_there() {
     ] {
         other.api.get(&path).await.refused(404, "not_found");
     }
-    for action in ["poweron", "poweroff", "shutdown", "reboot", "reset", "reset_password"] {
+    for action in ["poweron", "poweroff", "shutdown", "reboot", "reset", "reset_password", "request_console"]
+    {
         let answer = other.api.post(&format!("/v1/servers/{id}/actions/{action}"), json!({})).await;
         answer.refused(404, "not_found");
     }
@@ -185,6 +187,7 @@ async fn the_description_has_what_was_promised() {
         ("post", "/v1/servers/{id}/actions/reboot"),
         ("post", "/v1/servers/{id}/actions/reset"),
         ("post", "/v1/servers/{id}/actions/reset_password"),
+        ("post", "/v1/servers/{id}/actions/request_console"),
         ("get", "/v1/servers/{id}/actions"),
         ("get", "/v1/servers/actions"),
         ("get", "/v1/servers/actions/{id}"),

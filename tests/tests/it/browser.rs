@@ -32,7 +32,14 @@ async fn first_light() {
                 .current_dir(&dir));
         }
         let mut node = Command::new("node");
-        node.args(["--test", "--test-reporter=spec", "first-light.test.mjs"]).current_dir(&dir);
+        node.args([
+            "--test",
+            "--test-reporter=spec",
+            "--test-concurrency=1",
+            "first-light.test.mjs",
+            "console.test.mjs",
+        ])
+        .current_dir(&dir);
         run(node.env("BERTH_URL", url).env("BERTH_EMAIL", EMAIL).env("BERTH_PASSWORD", PASSWORD));
     });
     run.await.expect("the browser's tests pass");

@@ -169,6 +169,10 @@ pub(crate) fn server() -> ServerPage {
     }
 }
 
+pub(crate) fn console() -> ConsolePage {
+    ConsolePage { shell: shell(Section::Servers, false), project: project(), id: 1, name: "web".into() }
+}
+
 fn euro(amount: &str) -> Money {
     Money { amount: amount.into(), currency: "EUR".into() }
 }
@@ -394,6 +398,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
         ("create", page(create().render())),
         ("server", page(server().render())),
+        ("console", page(console().render())),
         ("keys", page(keys().render())),
         ("tokens", page(tokens().render())),
         ("hosts", page(hosts().render())),

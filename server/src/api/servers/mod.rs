@@ -1,5 +1,6 @@
 //! `/servers`: VPSes, in the hcloud API's words.
 
+mod console;
 mod create;
 mod metrics;
 mod power;
@@ -32,6 +33,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(get, update, delete))
         .merge(power::router())
         .merge(metrics::router())
+        .merge(console::router())
 }
 
 #[derive(Serialize, ToSchema)]

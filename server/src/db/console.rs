@@ -1,0 +1,140 @@
+//! Tickets: the right to open one console once, within a minute.
+//!
+//! A ticket is asked for by a token or a session and dies with it. It is used up by a `delete`, so of two that come with
+//! the same one only one gets in. Whoever is in is looked at again ([`may_stay`]) for as long as the console is open.
+
+use sqlx::PgPool;
+
+use super::actions::{self, Action, NewAction};
+use super::vps;
+use crate::app::App;
+use crate::auth::secret::{self, Secret};
+use crate::domain::console::may_open;
+use crate::error::Result;
+use crate::ids::{HostId, ProjectId, TokenId, VpsId};
+use crate::wake::Changed;
+
+/// How long a ticket is good, in seconds.
+pub const LIFETIME_SECONDS: i32 = 60;
+
+/// On whose authority a console is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A token of the project.
+    Token(TokenId),
+    /// The hash of a session's secret; its user is a member of the project.
+    Session([u8; 32]),
+}
+
+impl Asker {
+    fn columns(&self) -> (Option<i64>, Option<&[u8]>) {
+        match self {
+            Self::Token(id) => (Some(id.0), None),
+            Self::Session(hash) => (None, Some(hash)),
+        }
+    }
+}
+
+/// What a ticket was for.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    /// The VPS.
+    pub vps: VpsId,
+    /// Where it is.
+    pub host: HostId,
+    /// Whose it is.
+    pub project: ProjectId,
+    /// Who asked.
+    pub asker: Asker,
+}
+
+/// Makes a ticket for the console of a running VPS.
+///
+/// # Errors
+/// When there is no such VPS, or it has no console now.
+pub async fn issue(app: &App, project: ProjectId, id: VpsId, asker: Asker) -> Result<(Action, Secret)> {
+    let found = vps::get(&app.db, project, id).await?;
+    may_open(found.status())?;
+    let secret = Secret::token();
+    let (token, session) = asker.columns();
+    let mut tx = app.db.begin().await?;
+    sqlx::query!("delete from console_tickets where vps_id = $1 and expires_at < now()", id.0)
+        .execute(&mut *tx)
+        .await?;
+    let ticket = sqlx::query!(
+        "insert into console_tickets (token_hash, vps_id, project_id, token_id, session_hash, expires_at)
+         values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+        &secret.hash(),
+        id.0,
+        project.0,
+        token,
+        session,
+        f64::from(LIFETIME_SECONDS)
+    );
+    ticket.execute(&mut *tx).await?;
+    let new = NewAction {
+        command: "request_console",
+        vps: id,
+        generation: found.generation,
+        boot_epoch: 0,
+        password_epoch: 0,
+    };
+    let action = actions::insert_done(&mut tx, project, new).await?;
+    tx.commit().await?;
+    app.wake.changed(Changed::Project(project.0));
+    Ok((action, secret))
+}
+
+/// Uses a ticket up. None when there is none, its time is over, or its VPS is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn redeem(db: &PgPool, ticket: &str) -> Result<Option<Grant>> {
+    let used = sqlx::query!(
+        r#"with used as (delete from console_tickets where token_hash = $1
+                         returning vps_id, project_id, token_id, session_hash, expires_at)
+           select v.id, v.host_id, u.project_id as "project!", u.token_id, u.session_hash
+           from used u join vps v on v.id = u.vps_id and v.project_id = u.project_id
+           where u.expires_at > now() and v.deleting_at is null and v.deleted_at is null"#,
+        &secret::hash(ticket)
+    );
+    let Some(row) = used.fetch_optional(db).await? else { return Ok(None) };
+    let asker = match (row.token_id, row.session_hash.map(<[u8; 32]>::try_from)) {
+        (Some(id), _) => Asker::Token(TokenId(id)),
+        (None, Some(Ok(hash))) => Asker::Session(hash),
+        (None, _) => return Ok(None), // a check of the table allows none of these
+    };
+    let project = ProjectId(row.project);
+    Ok(Some(Grant { vps: VpsId(row.id), host: HostId(row.host_id), project, asker }))
+}
+
+/// Whether who was let in may still be there: the VPS, and the token or the membership.
+///
+/// # Errors
+/// When the database fails.
+pub async fn may_stay(db: &PgPool, grant: &Grant) -> Result<bool> {
+    let (token, session) = grant.asker.columns();
+    let may = sqlx::query_scalar!(
+        r#"select exists (select from vps where id = $1 and project_id = $2 and host_id = $3
+                                            and deleting_at is null and deleted_at is null)
+                  and (exists (select from tokens where id = $4 and project_id = $2)
+                       or exists (select from sessions s join memberships m on m.user_id = s.user_id
+                                  where s.token_hash = $5 and s.expires_at > now() and m.project_id = $2))
+                  as "may!""#,
+        grant.vps.0,
+        grant.project.0,
+        grant.host.0,
+        token,
+        session
+    );
+    Ok(may.fetch_one(db).await?)
+}
+
+/// Removes tickets whose time is over.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(db: &PgPool) -> sqlx::Result<u64> {
+    let gone = sqlx::query!("delete from console_tickets where expires_at < now()").execute(db).await?;
+    Ok(gone.rows_affected())
+}

@@ -1,0 +1,81 @@
+// The console in a browser: keys go in, output comes out, under the strict CSP; it says why it is not there and comes
+// back. Works with a simulated host as with a real one: both echo what is typed.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, fitsPhone, launch, picture, signIn, visitor } from "./browser.mjs";
+
+const READY = 120_000;
+const suffix = Date.now().toString(36);
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+async function shows(page, text) {
+  await page.waitForFunction((wanted) => document.querySelector(".xterm-rows")?.textContent.includes(wanted), text);
+}
+
+test("the console takes keys, says why it is away, and comes back", async () => {
+  // While the server is off the ticket is refused, which the browser's own console tells as an error.
+  const { context, page, complaints } = await visitor(browser, {}, [/412/, /423/]);
+  await signIn(page);
+  const servers = page.url().replace(/[^/]+$/, "servers");
+  await page.goto(`${servers}/new`);
+  const name = `console-${suffix}`;
+  await page.getByLabel("Name", { exact: true }).fill(name);
+  await page.getByRole("button", { name: "Create server" }).click();
+  await page.waitForURL(/\/servers\/\d+$/);
+  const home = page.url();
+  const other = await context.newPage();
+  await other.goto(home);
+  await page.locator("#server-status").getByText("Running").waitFor({ timeout: READY });
+
+  await page.getByRole("link", { name: "Console" }).click();
+  const state = page.locator("#console-state");
+  await state.getByText("Connected", { exact: true }).waitFor({ timeout: READY });
+  await page.keyboard.type("hello-from-the-browser");
+  await shows(page, "hello-from-the-browser");
+  await accessible(page, "console");
+  const ground = () => page.locator("#console-screen .xterm-scrollable-element").evaluate((e) => getComputedStyle(e).backgroundColor);
+  const colours = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    colours.push(await ground());
+    await picture(page, `console-${colorScheme}`);
+  }
+  assert.notEqual(colours[0], colours[1], "light and dark differ");
+  await page.emulateMedia({ colorScheme: null });
+  await fitsPhone(page, "console");
+  await state.getByText("Connected", { exact: true }).waitFor();
+
+  await other.getByRole("button", { name: "Shut down" }).click();
+  await other.locator("#server-status").getByText("Off").waitFor({ timeout: READY });
+  await state.getByText("The server is off").waitFor({ timeout: READY });
+  await accessible(page, "console-off");
+  await other.getByRole("button", { name: "Power on" }).click();
+  await other.locator("#server-status").getByText("Running").waitFor({ timeout: READY });
+  await page.getByRole("button", { name: "Reconnect" }).click();
+  await state.getByText("Connected", { exact: true }).waitFor({ timeout: READY });
+  await page.keyboard.type("hello-again");
+  await shows(page, "hello-again");
+
+  await page.goto(home);
+  await page.getByLabel(`Type ${name} to confirm`).fill(name);
+  await page.getByRole("button", { name: "Delete server" }).click();
+  await page.waitForURL(/\/servers$/);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test("without script the console's page says that it needs it", async () => {
+  const { context, page, complaints } = await visitor(browser, { javaScriptEnabled: false }, [/404/]);
+  await signIn(page);
+  const link = page.locator("#servers tbody tr a").first();
+  if (await link.count()) {
+    await page.goto(`${await link.evaluate((a) => a.href)}/console`);
+    await page.getByText("The console needs JavaScript").waitFor();
+  }
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
