@@ -48,6 +48,9 @@ def main(public_key: str, server_type: str, image: str) -> None:
     reset = server.reset_password()
     reset.action.wait_until_finished()
     assert reset.root_password, "a reset gives a password"
+    console = server.request_console()
+    console.action.wait_until_finished()
+    assert console.wss_url.startswith("ws://") and "token=" in console.wss_url, console.wss_url
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status

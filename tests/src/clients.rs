@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::client::{Api, DEADLINE};
+use crate::console::Console;
 use crate::wait::until;
 
 /// What a client needs to make a server.
@@ -59,6 +60,12 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
     let password = reset.split_whitespace().last().expect("the new password is printed");
     assert!(password.len() >= 16, "{reset}");
     look(address.trim(), password).await;
+
+    let printed = run(&["server", "request-console", "cli-1"]).await;
+    let url = printed.split_whitespace().find(|word| word.starts_with("ws://")).expect("a URL is printed");
+    let mut console = Console::open(url).await.expect("it leads to the console");
+    console.connected().await.expect("the host is there");
+    console.leave().await;
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
