@@ -1,5 +1,5 @@
 // The console in a browser: keys go in, output comes out, under the strict CSP; it says why it is not there and comes
-// back. Works with a simulated host as with a real one: both echo what is typed.
+// back. The host is a simulated one, whose consoles echo what is typed and have no history.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { accessible, fitsPhone, launch, picture, signIn, visitor } from "./browser.mjs";
@@ -36,6 +36,12 @@ test("the console takes keys, says why it is away, and comes back", async () => 
   await state.getByText("Connected", { exact: true }).waitFor({ timeout: READY });
   await page.keyboard.type("hello-from-the-browser");
   await shows(page, "hello-from-the-browser");
+  // A colour that no class stands for: under the CSP it must come by other means than an attribute.
+  await page.keyboard.press("Escape");
+  await page.keyboard.type("[38;2;200;30;30mcolour");
+  await shows(page, "colour");
+  const span = page.locator(".xterm-rows span", { hasText: "colour" }).first();
+  assert.match(await span.evaluate((e) => e.style.color), /^rgb|^#/);
   await accessible(page, "console");
   const ground = () => getComputedStyle(document.querySelector(".xterm-scrollable-element")).backgroundColor;
   await page.emulateMedia({ colorScheme: "light" });
@@ -61,11 +67,15 @@ test("the console takes keys, says why it is away, and comes back", async () => 
   await state.getByText("Connected", { exact: true }).waitFor({ timeout: READY });
   await page.keyboard.type("hello-again");
   await shows(page, "hello-again");
+  await other.getByRole("button", { name: "Reboot" }).click();
+  await page.waitForFunction(() => !document.querySelector(".xterm-rows").textContent.includes("hello-again"), null, { timeout: READY });
+  await state.getByText("Connected", { exact: true }).waitFor({ timeout: READY }); // by itself
 
+  // The engine's text selectors pass over noscript, so it is found by its place.
   const plain = await visitor(browser, { javaScriptEnabled: false });
   await signIn(plain.page);
   await plain.page.goto(`${home}/console`);
-  await plain.page.getByText("The console needs JavaScript").waitFor();
+  await plain.page.locator("noscript .notice").waitFor();
   assert.deepEqual(plain.complaints, []);
   await plain.context.close();
 

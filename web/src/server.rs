@@ -47,6 +47,7 @@ impl ActionRow {
             "reboot_server" => "Reboot",
             "reset_server" => "Hard reset",
             "reset_password" | "reset_server_password" => "Reset root password",
+            "request_console" => "Open console",
             other => return other.replace('_', " "),
         };
         words.to_owned()

@@ -14,6 +14,7 @@
 //! has given up the host's file tree.
 
 mod barrier;
+mod caller;
 mod child;
 mod disk;
 mod exit;

@@ -2,20 +2,18 @@
 //!
 //! Everything here is bounded: connections, request size, console history. A caller that does not read is dropped; one
 //! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console as fast as
-//! it likes: it is read and forgotten. Nothing is kept for a viewer but how far it has seen: one that is slow is shown
-//! what the history still holds when it reads again, and one that reads nothing for [`VIEWER_PATIENCE`] is dropped.
+//! it likes: it is read and forgotten.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
 use berth_proto::Exit;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::caller::{Caller, Role, View, say};
 use super::exit;
 use super::helper::Helper;
 use super::ring::Ring;
@@ -29,41 +27,8 @@ const MAX_REQUEST: usize = 8 << 10;
 const CONSOLE_HISTORY: usize = 64 << 10;
 /// How often an init that was not ready to be asked is looked at again, in milliseconds.
 const ASK_AGAIN: u16 = 100;
-/// How long a viewer may be behind without reading anything.
-const VIEWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How often viewers that are behind are looked at, in milliseconds.
 const VIEWER_CHECK: u16 = 1000;
-
-/// A connection to the control socket.
-#[derive(Debug)]
-struct Caller {
-    stream: UnixStream,
-    request: Vec<u8>,
-    role: Role,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Role {
-    /// Has not finished its request.
-    Asking,
-    /// Is told when the guest has ended.
-    Waiting,
-    /// Sees the console.
-    Viewing(View),
-    /// Is answered when the helper has finished.
-    Helped,
-    /// To be closed.
-    Done,
-}
-
-/// How far a viewer has come.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct View {
-    /// Bytes of the console that it has seen or missed.
-    seen: u64,
-    /// Since when it takes nothing although there is something.
-    stuck: Option<Instant>,
-}
 
 /// The monitor of a running guest.
 pub(super) struct Monitor<'a> {
@@ -304,103 +269,9 @@ impl<'a> Monitor<'a> {
     }
 }
 
-impl Caller {
-    /// What to wait for.
-    fn wants(&self, history: &Ring) -> PollFlags {
-        match &self.role {
-            Role::Viewing(view) if view.seen < history.total() => PollFlags::POLLIN | PollFlags::POLLOUT,
-            _ => PollFlags::POLLIN,
-        }
-    }
-
-    /// Shows a viewer as much as it takes now.
-    fn show(&mut self, history: &Ring) {
-        let Role::Viewing(view) = &mut self.role else { return };
-        loop {
-            let (from, piece) = history.after(view.seen);
-            if piece.is_empty() {
-                return;
-            }
-            match self.stream.write(piece) {
-                Ok(n) => *view = View { seen: from + n as u64, stuck: None },
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let since = *view.stuck.get_or_insert_with(Instant::now);
-                    if since.elapsed() > VIEWER_PATIENCE {
-                        self.role = Role::Done;
-                    }
-                    return;
-                }
-                Err(_) => {
-                    self.role = Role::Done;
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
-    let mut line = serde_json::to_vec(answer)?;
-    line.push(b'\n');
-    stream.write_all(&line)
-}
-
 fn nonblocking(fd: &OwnedFd) -> io::Result<()> {
     let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     debug_assert!(fd.as_raw_fd() > 2);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn viewer() -> (Caller, UnixStream) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        theirs.set_nonblocking(true).unwrap();
-        (Caller { stream: ours, request: Vec::new(), role: Role::Viewing(View::default()) }, theirs)
-    }
-
-    fn read(stream: &mut UnixStream) -> Vec<u8> {
-        let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
-        while let Ok(n @ 1..) = stream.read(&mut bytes) {
-            all.extend_from_slice(&bytes[..n]);
-        }
-        all
-    }
-
-    #[test]
-    fn viewers_see_the_same_and_a_slow_one_holds_up_nobody() {
-        let mut history = Ring::new(CONSOLE_HISTORY);
-        let ((mut quick, mut quick_end), (mut slow, mut slow_end)) = (viewer(), viewer());
-        for n in 0..100 {
-            history.push(format!("line {n}\r\n").repeat(800).as_bytes());
-            quick.show(&history);
-            slow.show(&history);
-            assert!(read(&mut quick_end).ends_with(format!("line {n}\r\n").as_bytes()), "{n}");
-        }
-        assert!(slow.wants(&history).contains(PollFlags::POLLOUT), "it is behind");
-        assert!(matches!(slow.role, Role::Viewing(View { stuck: Some(_), .. })));
-        assert!(read(&mut slow_end).starts_with(b"line 0\r\n"));
-        slow.show(&history);
-        assert!(read(&mut slow_end).ends_with(b"line 99\r\n"), "it has missed something and sees the end");
-        assert_eq!(slow.wants(&history), PollFlags::POLLIN);
-    }
-
-    #[test]
-    fn a_viewer_that_does_not_read_is_dropped() {
-        let mut history = Ring::new(CONSOLE_HISTORY);
-        let (mut viewer, _end) = viewer();
-        while !matches!(viewer.role, Role::Viewing(View { stuck: Some(_), .. })) {
-            history.push(&[b'x'; 4096]);
-            viewer.show(&history);
-        }
-        let Role::Viewing(view) = &mut viewer.role else { unreachable!() };
-        view.stuck = Instant::now().checked_sub(VIEWER_PATIENCE * 2);
-        viewer.show(&history);
-        assert_eq!(viewer.role, Role::Done);
-    }
 }

@@ -86,10 +86,9 @@ async fn pass(
                 }
             }
             _ = ping.tick() => Message::Ping(bytes::Bytes::new()),
-            () = sleep_until(heard + SILENCE) => match judge(None) {
-                Fate::End(end) => return end,
-                Fate::On(_) | Fate::Dropped => return End::left(),
-            },
+            () = sleep_until(heard + SILENCE) => {
+                return End::new(close::LOST, "one side has said nothing for a minute");
+            }
         };
         if matches!(message, Message::Binary(_)) {
             *last.lock().expect("no code panics while holding this lock") = Instant::now();

@@ -8,7 +8,7 @@ use super::{project, server, signed_in};
 
 /// Every route of the dashboard that needs a session, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str); 27] = [
+const GUARDED: [(&str, &str); 29] = [
     ("GET", "/"),
     ("GET", "/projects/{project}/servers"),
     ("GET", "/projects/{project}/servers/events"),
@@ -17,6 +17,8 @@ const GUARDED: [(&str, &str); 27] = [
     ("POST", "/projects/{project}/servers/summary"),
     ("GET", "/projects/{project}/servers/{id}"),
     ("GET", "/projects/{project}/servers/{id}/events"),
+    ("GET", "/projects/{project}/servers/{id}/console"),
+    ("POST", "/projects/{project}/servers/{id}/console/ticket"),
     ("POST", "/projects/{project}/servers/{id}/power"),
     ("POST", "/projects/{project}/servers/{id}/reset-password"),
     ("POST", "/projects/{project}/servers/{id}/delete"),
