@@ -105,11 +105,12 @@ async fn power_and_passwords_do_what_they_say_and_data_stays() {
         }
 
         // From inside.
+        let before = cell.hosts[0].first_processes(made.id);
         let _ = guest.try_ssh("systemctl reboot");
         let third =
             berth_tests::wait::until_blocking("a boot from inside", berth_tests::e2e::guest::BOOT, || {
                 let now = cell.hosts[0].first_processes(made.id);
-                if now.len() == 1 && now != second { Ok(now) } else { Err(format!("{now:?}")) }
+                if now.len() == 1 && now != before { Ok(now) } else { Err(format!("{now:?}")) }
             });
         assert_eq!(guest.boot_state(), "running");
         assert_eq!(cell.hosts[0].first_processes(made.id), third);
