@@ -27,6 +27,7 @@ pub mod lxcfs;
 mod measure;
 mod monitors;
 pub mod net;
+mod resize;
 mod resolvers;
 mod start;
 mod template;
@@ -330,9 +331,7 @@ impl Host for LinuxHost {
     }
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
-        let (tree, id, limits) = (self.tree.clone(), spec.id, spec.limits);
-        let applied = tokio::task::spawn_blocking(move || tree.apply(id, &limits)).await;
-        Ok(applied.map_err(|e| VpsFault::passing("internal", e.to_string()))??)
+        self.resize(spec).await
     }
 
     async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {

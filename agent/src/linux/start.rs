@@ -37,6 +37,7 @@ impl LinuxHost {
     /// Starts a VPS of which nothing runs.
     pub(super) async fn start_guest(&self, spec: &VpsSpec) -> Result<Guest, Fault> {
         let plan = self.plan_start(spec)?;
+        self.fit_disk(spec).await;
         let started = tokio::time::timeout(PATIENCE, self.attempt(spec, plan)).await;
         let result = started.unwrap_or_else(|_| {
             let message = "PID 1 did not run within a minute; the host may be overloaded";

@@ -141,6 +141,8 @@ pub enum Request {
     },
     /// Figures of the disk.
     Disk,
+    /// Make the file system of the disk as large as its image, which has grown.
+    GrowDisk,
     /// Answered when the guest has ended.
     Wait,
     /// The last console output, then whatever comes, as raw bytes until either side closes.

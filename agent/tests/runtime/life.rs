@@ -190,6 +190,47 @@ fn limits_hold_and_change_while_it_runs() {
 }
 
 #[test]
+fn a_disk_grows_while_it_runs_or_says_that_it_cannot_and_grows_at_the_next_start() {
+    world::run(async |world| {
+        const GIB: i64 = 1 << 30;
+        let mut spec = world.spec(&tiny::template(world, STAYS, |_| {}));
+        let id = spec.id;
+        world.boot(&spec).await;
+        let size = async |world: &World| world.host.vps_metrics(id).await.unwrap().disk_total_bytes;
+        let near = |bytes: i64, sold: i64| bytes >= sold && bytes - sold < sold / 50;
+        assert!(near(size(world).await, 3 * GIB), "{}", size(world).await);
+        world.in_guest(id, "echo precious > /data");
+
+        spec.limits.disk_bytes = 40 * GIB;
+        match world.host.apply(&spec).await {
+            Ok(()) => assert!(near(size(world).await, 40 * GIB), "{}", size(world).await),
+            // Where the agent may not have it done by the kernel, it says what will be done.
+            Err(fault) => {
+                assert_eq!(
+                    (fault.code.as_str(), fault.terminal),
+                    ("kernel_feature_missing", true),
+                    "{fault:?}"
+                );
+                assert!(near(size(world).await, 3 * GIB), "{}", size(world).await);
+            }
+        }
+        for disk in [40, 41] {
+            spec.limits.disk_bytes = disk * GIB;
+            world.host.kill(id).await.unwrap();
+            world.host.remove_leftovers(id).await.unwrap();
+            spec.boot_epoch += 1;
+            world.host.start(&spec).await.unwrap();
+            assert!(near(size(world).await, disk * GIB), "{disk} GiB: {}", size(world).await);
+            assert_eq!(world.in_guest(id, "cat /data").trim(), "precious");
+        }
+        // A smaller plan does not take anything away.
+        spec.limits.disk_bytes = 3 * GIB;
+        world.host.apply(&spec).await.unwrap();
+        assert!(near(size(world).await, 41 * GIB), "{}", size(world).await);
+    });
+}
+
+#[test]
 fn init_without_signals_is_asked_again_and_its_code_is_told() {
     world::run(async |world| {
         // dash cannot catch SIGRTMIN+3; it catches SIGPWR a while after it has been started.

@@ -3,6 +3,7 @@
 mod create;
 mod metrics;
 mod power;
+mod resize;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create::create))
         .routes(routes!(get, update, delete))
+        .routes(routes!(resize::change_type))
         .merge(power::router())
         .merge(metrics::router())
 }
