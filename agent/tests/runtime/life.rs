@@ -174,6 +174,19 @@ fn limits_hold_and_change_while_it_runs() {
         world.host.apply(&spec).await.unwrap();
         let (_, said) = world.try_in_guest(id, fork);
         assert!(!said.ends_with("all"), "{said}");
+        // What held is counted: the forks, the CPU of one that spins, the memory of one that wants too much.
+        spec.limits.cpu_milli = 200;
+        world.host.apply(&spec).await.unwrap();
+        world.try_in_guest(id, "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done");
+        world.try_in_guest(id, "x=1234567890123456; while :; do x=$x$x; done");
+        let hits = world.host.vps_metrics(id).await.unwrap().hits;
+        assert!(hits.pids_max > 0 && hits.cpu_throttled_usec > 100_000, "{hits:?}");
+        assert!(hits.oom_kills > 0, "{hits:?}");
+        // Recent kernels keep the v1 file and do not count in it any more.
+        let counts = world.host.facts().await.cgroup_mode == "unified";
+        assert!(hits.memory_max > 0 || !counts, "{hits:?}");
+        spec.limits.cpu_milli = 1000;
+        world.host.apply(&spec).await.unwrap();
         let metrics = world.host.vps_metrics(id).await.unwrap();
         assert!(metrics.pids >= 2 && metrics.cpu_usec > 0 && metrics.memory_bytes > 0, "{metrics:?}");
         assert!(

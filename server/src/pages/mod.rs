@@ -22,6 +22,7 @@ mod graphs;
 mod keys;
 mod names;
 mod preview;
+mod resize;
 mod server;
 mod servers;
 mod session;
@@ -65,6 +66,7 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/events", get(server::events))
         .route("/servers/{id}/power", post(server::power))
         .route("/servers/{id}/reset-password", post(server::reset_password))
+        .route("/servers/{id}/resize", post(resize::submit))
         .route("/servers/{id}/delete", post(server::delete))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
