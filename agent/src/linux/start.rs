@@ -141,6 +141,7 @@ impl LinuxHost {
             net: spec.net.ipv4.map(|address| GuestNet { address, gateway: net::GATEWAY }),
             resolvers,
             lxcfs,
+            devices: self.devices.clone(),
             first_boot: first_boot(spec),
         })
     }

@@ -50,6 +50,9 @@ pub struct Start {
     pub resolvers: Vec<IpAddr>,
     /// A running lxcfs.
     pub lxcfs: Option<PathBuf>,
+    /// Directory with device nodes that are for everybody, by their names below `/dev`.
+    #[serde(default)]
+    pub devices: Option<PathBuf>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
 }
