@@ -31,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod enrol;
+mod ext4;
 pub mod failpoint;
 pub mod host;
 pub mod images;

@@ -20,8 +20,8 @@ mod token;
 pub use enrol::{EnrolRequest, EnrolResponse};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
-    Capacity, Exit, HostFacts, HostMetrics, MissingFeature, Report, ReportAck, VpsFault, VpsMetrics,
-    VpsObserved, VpsState,
+    Capacity, Exit, HostFacts, HostMetrics, LimitHits, MissingFeature, Report, ReportAck, VpsFault,
+    VpsMetrics, VpsObserved, VpsState,
 };
 pub use spec::{
     Access, ArchiveFormat, Desired, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsSpec, Watch,

@@ -197,6 +197,24 @@ impl VpsFault {
     }
 }
 
+/// How often the kernel held a limit against a guest. Counters rise from the start of the guest; zero on a host that
+/// does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitHits {
+    /// Times that memory was wanted above the limit, most of them cured by reclaiming page cache.
+    #[serde(default)]
+    pub memory_max: i64,
+    /// Processes that were killed because nothing could be reclaimed.
+    #[serde(default)]
+    pub oom_kills: i64,
+    /// Forks that were refused.
+    #[serde(default)]
+    pub pids_max: i64,
+    /// Time that runnable processes had to wait for the CPU limit, microseconds.
+    #[serde(default)]
+    pub cpu_throttled_usec: i64,
+}
+
 /// Use of resources of one running VPS. Counters rise from the start of the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpsMetrics {
@@ -228,4 +246,7 @@ pub struct VpsMetrics {
     pub net_in_packets: i64,
     /// Packets that left the guest.
     pub net_out_packets: i64,
+    /// How often limits were hit.
+    #[serde(default)]
+    pub hits: LimitHits,
 }

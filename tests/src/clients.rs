@@ -15,6 +15,8 @@ pub struct Order<'a> {
     pub api: &'a Api,
     /// Name of a server type.
     pub plan: &'a str,
+    /// Name of another one, that it can change to while it runs.
+    pub larger: &'a str,
     /// Name of an image.
     pub image: &'a str,
     /// An OpenSSH public key.
@@ -66,6 +68,8 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
     let mut console = Console::open(url).await.expect("it leads to the console");
     console.connected().await.expect("the host is there");
     console.leave().await;
+    run(&["server", "change-type", "cli-1", order.larger, "--keep-disk"]).await;
+    assert_eq!(json(&["server", "describe", "cli-1"]).await["server_type"]["name"], order.larger);
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");

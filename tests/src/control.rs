@@ -51,6 +51,17 @@ impl Control {
         self.api.post("/admin/v1/plans", body).await.expect(201);
     }
 
+    /// Offers a plan with two cores and 1 GiB of memory, which is more than the usual one of tests; its name.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn larger_plan(&self) -> &'static str {
+        let figures = json!({"cpu_milli": 2000, "memory_bytes": 1_i64 << 30, "disk_bytes": 8_i64 << 30,
+            "price_hourly": "0.02", "price_monthly": "6"});
+        self.plan("larger", &figures).await;
+        "larger"
+    }
+
     /// Imports an archive from a file of this machine; the image.
     ///
     /// # Panics

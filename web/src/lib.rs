@@ -41,7 +41,7 @@ pub use graph::{Graph, Range, Series, Unit};
 pub use icon::{Icon, icon};
 pub use labels::{format_labels, parse_labels};
 pub use message::MessagePage;
-pub use server::{ActionRow, Powers, ServerLive, ServerPage, ServerView, server_gone};
+pub use server::{ActionRow, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, server_gone};
 pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::create::PlanChoice;
 use crate::format::{Bytes, Cores, Field, When};
 use crate::graph::{Graph, Range};
 use crate::icon::{Icon, icon};
@@ -46,6 +47,7 @@ impl ActionRow {
             "shutdown_server" => "Shut down",
             "reboot_server" => "Reboot",
             "reset_server" => "Hard reset",
+            "change_server_type" => "Resize",
             "reset_password" | "reset_server_password" => "Reset root password",
             "request_console" => "Open console",
             other => return other.replace('_', " "),
@@ -89,6 +91,8 @@ pub struct ServerView {
     pub status: Status,
     /// Why its desired state could not be reached, if so.
     pub fault: Option<String>,
+    /// Limits that it has hit since it was started, in words.
+    pub limit_hits: Vec<String>,
     /// Its address.
     pub ipv4: Option<String>,
     /// Name of its plan.
@@ -199,6 +203,25 @@ pub fn server_gone(project: &ProjectLink) -> askama::Result<(&'static str, Strin
     Ok(("server", Gone { list: &project.path("servers") }.render()?))
 }
 
+/// A plan that a server can change to.
+#[derive(Clone, Debug)]
+pub struct ResizeChoice {
+    /// The plan.
+    pub plan: PlanChoice,
+    /// Whether it is the server's own.
+    pub current: bool,
+}
+
+impl ResizeChoice {
+    /// The plan in a line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let price =
+            if self.plan.monthly.is_zero() { "free".into() } else { format!("{}/month", self.plan.monthly) };
+        format!("{}: {}, {price}", self.plan.name, self.plan.specs.join(", "))
+    }
+}
+
 /// The page.
 #[derive(Clone, Debug, Template)]
 #[template(path = "server.html")]
@@ -209,6 +232,8 @@ pub struct ServerPage {
     pub live: ServerLive,
     /// The root password, shown this once.
     pub password: Option<String>,
+    /// The plans that it can change to, by price.
+    pub plans: Vec<ResizeChoice>,
     /// The name typed to delete it.
     pub delete: Field,
     /// A request that was refused.

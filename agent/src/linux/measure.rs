@@ -53,6 +53,7 @@ impl LinuxHost {
             net_out_bytes: net.out_bytes,
             net_in_packets: net.in_packets,
             net_out_packets: net.out_packets,
+            hits: usage.hits,
         })
     }
 }

@@ -13,11 +13,13 @@
 //! <state>/vps/<id>/exit.json         how its last guest ended (written by the monitor)
 //! <state>/vps/<id>/monitor.log       what its last monitor complained about
 //! <run>/<id>/ctl.sock, lock          its monitor
+//! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
 //! ```
 
 pub mod cgroup;
 mod config;
+mod devices;
 pub mod disk;
 mod fault;
 mod host_key;
@@ -27,6 +29,7 @@ pub mod lxcfs;
 mod measure;
 mod monitors;
 pub mod net;
+mod resize;
 mod resolvers;
 mod start;
 mod template;
@@ -64,6 +67,7 @@ const LXCFS_AGAIN: Duration = Duration::from_secs(60);
 pub struct LinuxHost {
     config: LinuxConfig,
     monitor: PathBuf,
+    devices: Option<PathBuf>,
     tree: Arc<cgroup::Tree>,
     net: net::Net,
     disks: disk::Disks,
@@ -92,6 +96,7 @@ impl LinuxHost {
         net.ensure().await?;
         let host = Self {
             monitor: monitor.clone(),
+            devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
             tree: Arc::new(cgroup::Tree::open(&config.cgroup_parent)?),
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
@@ -116,6 +121,7 @@ impl LinuxHost {
         if let Some(id) = self.present().into_iter().find(|id| self.has_traces(*id)) {
             return Err(VpsFault::passing("internal", format!("VPS {id} still runs or has left something")));
         }
+        devices::remove(&self.config.run_dir);
         lxcfs::stop(&self.config.run_dir).await;
         self.net.remove_support(&self.settings().nat_pools).await?;
         self.tree.remove_parent();
@@ -334,9 +340,7 @@ impl Host for LinuxHost {
     }
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
-        let (tree, id, limits) = (self.tree.clone(), spec.id, spec.limits);
-        let applied = tokio::task::spawn_blocking(move || tree.apply(id, &limits)).await;
-        Ok(applied.map_err(|e| VpsFault::passing("internal", e.to_string()))??)
+        self.resize(spec).await
     }
 
     async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {

@@ -27,6 +27,9 @@ use crate::monitor::{self};
 /// How long a start may take before it is given up; on a machine under heavy load it can take seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a monitor may take to say that the guest's first process has failed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What must be known before anything is made.
 struct Plan {
     template: PathBuf,
@@ -37,6 +40,7 @@ impl LinuxHost {
     /// Starts a VPS of which nothing runs.
     pub(super) async fn start_guest(&self, spec: &VpsSpec) -> Result<Guest, Fault> {
         let plan = self.plan_start(spec)?;
+        self.fit_disk(spec).await;
         let started = tokio::time::timeout(PATIENCE, self.attempt(spec, plan)).await;
         let result = started.unwrap_or_else(|_| {
             let message = "PID 1 did not run within a minute; the host may be overloaded";
@@ -140,6 +144,7 @@ impl LinuxHost {
             net: spec.net.ipv4.map(|address| GuestNet { address, gateway: net::GATEWAY }),
             resolvers,
             lxcfs,
+            devices: self.devices.clone(),
             first_boot: first_boot(spec),
         })
     }
@@ -160,7 +165,9 @@ impl LinuxHost {
         };
         let cloned = began.elapsed();
         failpoint::hit_async("linux.start.cloned").await;
-        self.net.attach(spec.id, pid, spec.net.ipv4, &spec.net.mac).await?;
+        if let Err(fault) = self.net.attach(spec.id, pid, spec.net.ipv4, &spec.net.mac).await {
+            return Err(cause(&mut channel, fault.into()).await);
+        }
         let connected = began.elapsed();
         failpoint::hit_async("linux.start.connected").await;
         say(&mut channel, &ToMonitor::Go).await?;
@@ -180,6 +187,15 @@ impl LinuxHost {
             }
             other => Err(refusal(other)),
         }
+    }
+}
+
+/// Why the interface could not be made: if the guest's first process had failed before, its namespace was gone, and the
+/// monitor says why.
+async fn cause(channel: &mut BufReader<UnixStream>, network: Fault) -> Fault {
+    match tokio::time::timeout(LAST_WORDS, hear(channel)).await {
+        Ok(Ok(failed @ FromMonitor::Failed { .. })) => refusal(failed),
+        _ => network,
     }
 }
 

@@ -14,8 +14,10 @@ use nix::sys::statfs::fstatfs;
 
 use super::failure::{Failure, Step};
 use super::sys::{
-    FsContext, LoopControl, MountFlags, clone_mount, configure_loop, idmap_mount, shut_down_fs,
+    FsContext, LoopControl, MountFlags, clone_mount, configure_loop, grow_fs, idmap_mount, refresh_size,
+    shut_down_fs,
 };
+use crate::ext4::Superblock;
 
 /// Sector size of the loop devices: that of ext4's blocks, so that direct I/O works on every disk below.
 const SECTOR: u32 = 4096;
@@ -43,16 +45,43 @@ impl Disk {
         let flags = MountFlags { nodev: true, ..MountFlags::default() };
         let mount = context.mount(flags).step("mounting the disk")?;
         drop(device);
-        idmap_mount(mount.as_fd(), userns, flags).fatal("shifting the ids of the disk")?;
-        Ok(Self { mount, loop_device })
+        let disk = Self { mount, loop_device };
+        // One that was resized while it was off; where that needs a right that this host does not give, the agent has
+        // done it before.
+        if disk.is_smaller_than(&file).step("reading the size of the disk")? {
+            disk.grow(&file).step("growing the disk")?;
+        }
+        idmap_mount(disk.mount.as_fd(), userns, flags).fatal("shifting the ids of the disk")?;
+        Ok(disk)
+    }
+
+    /// Makes the mounted file system as large as its image has become.
+    pub(crate) fn grow_to_image(&self, image: &Path) -> io::Result<()> {
+        let file = File::open(image)?;
+        if self.is_smaller_than(&file)? { self.grow(&file) } else { Ok(()) }
+    }
+
+    fn grow(&self, image: &File) -> io::Result<()> {
+        let device = open_device(self.loop_device)?;
+        refresh_size(device.as_fd())?;
+        let block_size = Superblock::read(&device)?.block_size();
+        grow_fs(self.root()?.as_fd(), image.metadata()?.len() / block_size)
+    }
+
+    fn is_smaller_than(&self, image: &File) -> io::Result<bool> {
+        // The file system reads and writes its superblock through the cache of the device that is read here.
+        Ok(Superblock::read(&open_device(self.loop_device)?)?.is_smaller_than(image.metadata()?.len()))
+    }
+
+    /// The root directory, to ask the file system something: the mount's own descriptor is only a handle.
+    fn root(&self) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(openat(&self.mount, ".", flags, Mode::empty())?)
     }
 
     /// Ends all I/O of the file system for good, so that its unmount need not write anything back.
     pub(crate) fn stop_writing(&self) -> io::Result<()> {
-        // The mount's own descriptor is only a handle.
-        let root =
-            openat(&self.mount, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        shut_down_fs(root.as_fd())
+        shut_down_fs(self.root()?.as_fd())
     }
 
     /// Bytes in all and in use, as the guest's `df` shows them.

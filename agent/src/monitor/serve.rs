@@ -192,6 +192,13 @@ impl<'a> Monitor<'a> {
                 };
                 self.answer(index, &answer);
             }
+            Request::GrowDisk => {
+                let answer = match self.running.disk.grow_to_image(&self.start.image) {
+                    Ok(()) => Answer::Done,
+                    Err(error) => Answer::Failed { message: error.to_string() },
+                };
+                self.answer(index, &answer);
+            }
             Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
         }
     }

@@ -50,6 +50,9 @@ pub struct Start {
     pub resolvers: Vec<IpAddr>,
     /// A running lxcfs.
     pub lxcfs: Option<PathBuf>,
+    /// Directory with device nodes that are for everybody, by their names below `/dev`.
+    #[serde(default)]
+    pub devices: Option<PathBuf>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
 }
@@ -141,6 +144,8 @@ pub enum Request {
     },
     /// Figures of the disk.
     Disk,
+    /// Make the file system of the disk as large as its image, which has grown.
+    GrowDisk,
     /// Answered when the guest has ended.
     Wait,
     /// The last console output, then whatever comes, as raw bytes until either side closes.

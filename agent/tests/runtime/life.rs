@@ -174,6 +174,19 @@ fn limits_hold_and_change_while_it_runs() {
         world.host.apply(&spec).await.unwrap();
         let (_, said) = world.try_in_guest(id, fork);
         assert!(!said.ends_with("all"), "{said}");
+        // What held is counted: the forks, the CPU of one that spins, the memory of one that wants too much.
+        spec.limits.cpu_milli = 200;
+        world.host.apply(&spec).await.unwrap();
+        world.try_in_guest(id, "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done");
+        world.try_in_guest(id, "x=1234567890123456; while :; do x=$x$x; done");
+        let hits = world.host.vps_metrics(id).await.unwrap().hits;
+        assert!(hits.pids_max > 0 && hits.cpu_throttled_usec > 100_000, "{hits:?}");
+        assert!(hits.oom_kills > 0, "{hits:?}");
+        // Recent kernels keep the v1 file and do not count in it any more.
+        let counts = world.host.facts().await.cgroup_mode == "unified";
+        assert!(hits.memory_max > 0 || !counts, "{hits:?}");
+        spec.limits.cpu_milli = 1000;
+        world.host.apply(&spec).await.unwrap();
         let metrics = world.host.vps_metrics(id).await.unwrap();
         assert!(metrics.pids >= 2 && metrics.cpu_usec > 0 && metrics.memory_bytes > 0, "{metrics:?}");
         assert!(
@@ -186,6 +199,47 @@ fn limits_hold_and_change_while_it_runs() {
             later.net_in_packets > metrics.net_in_packets && later.net_out_packets > metrics.net_out_packets
         );
         assert!(later.disk_write_bytes > 0, "{later:?}");
+    });
+}
+
+#[test]
+fn a_disk_grows_while_it_runs_or_says_that_it_cannot_and_grows_at_the_next_start() {
+    world::run(async |world| {
+        const GIB: i64 = 1 << 30;
+        let mut spec = world.spec(&tiny::template(world, STAYS, |_| {}));
+        let id = spec.id;
+        world.boot(&spec).await;
+        let size = async |world: &World| world.host.vps_metrics(id).await.unwrap().disk_total_bytes;
+        let near = |bytes: i64, sold: i64| bytes >= sold && bytes - sold < sold / 50;
+        assert!(near(size(world).await, 3 * GIB), "{}", size(world).await);
+        world.in_guest(id, "echo precious > /data");
+
+        spec.limits.disk_bytes = 40 * GIB;
+        match world.host.apply(&spec).await {
+            Ok(()) => assert!(near(size(world).await, 40 * GIB), "{}", size(world).await),
+            // Where the agent may not have it done by the kernel, it says what will be done.
+            Err(fault) => {
+                assert_eq!(
+                    (fault.code.as_str(), fault.terminal),
+                    ("kernel_feature_missing", true),
+                    "{fault:?}"
+                );
+                assert!(near(size(world).await, 3 * GIB), "{}", size(world).await);
+            }
+        }
+        for disk in [40, 41] {
+            spec.limits.disk_bytes = disk * GIB;
+            world.host.kill(id).await.unwrap();
+            world.host.remove_leftovers(id).await.unwrap();
+            spec.boot_epoch += 1;
+            world.host.start(&spec).await.unwrap();
+            assert!(near(size(world).await, disk * GIB), "{disk} GiB: {}", size(world).await);
+            assert_eq!(world.in_guest(id, "cat /data").trim(), "precious");
+        }
+        // A smaller plan does not take anything away.
+        spec.limits.disk_bytes = 3 * GIB;
+        world.host.apply(&spec).await.unwrap();
+        assert!(near(size(world).await, 41 * GIB), "{}", size(world).await);
     });
 }
 

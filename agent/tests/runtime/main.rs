@@ -12,4 +12,5 @@ mod images;
 mod life;
 mod outside;
 mod tiny;
+mod walls;
 mod world;

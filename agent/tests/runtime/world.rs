@@ -183,7 +183,8 @@ impl World {
     pub(crate) fn try_in_guest(&self, id: VpsId, command: &str) -> (bool, String) {
         let pid = self.pid(id).to_string();
         // Namespaces are joined by nsenter; groups, which limits and lxcfs go by, are joined before.
-        let join = "while IFS=: read -r _ hierarchy path; do : ${hierarchy:=unified}; echo $$ >/sys/fs/cgroup/${hierarchy#name=}$path/cgroup.procs; done </proc/$0/cgroup
+        let join = "v2=unified; [ -d /sys/fs/cgroup/$v2 ] || v2=.
+            while IFS=: read -r _ hierarchy path; do : ${hierarchy:=$v2}; echo $$ >/sys/fs/cgroup/${hierarchy#name=}$path/cgroup.procs; done </proc/$0/cgroup
             exec nsenter -t $0 -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -c \"$1\"";
         let output = Command::new("sh").args(["-c", join, &pid, command]).output().unwrap();
         let said = [output.stdout, output.stderr].concat();

@@ -118,18 +118,28 @@ pub enum Lack {
     Address,
 }
 
+/// What is missing, as a noun.
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host | Self::Ready => f.write_str("a host"),
+            Self::Architecture => f.write_str("the architecture of this server type"),
+            Self::Disk(bytes) => write!(f, "{} of disk", Bytes(*bytes)),
+            Self::Memory(bytes) => write!(f, "{} of memory", Bytes(*bytes)),
+            Self::Cpu(milli) => write!(f, "{} cores", *milli as f64 / 1000.0),
+            Self::Address => f.write_str("an IPv4 address"),
+        }
+    }
+}
+
 impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = &self.place;
-        match self.lack {
+        let Self { place, lack } = self;
+        match lack {
             Lack::Host => write!(f, "there is no host in {place}"),
             Lack::Ready => write!(f, "no host in {place} takes new servers at the moment"),
-            Lack::Architecture => write!(f, "no host in {place} has the architecture of this server type"),
-            Lack::Disk(bytes) => write!(f, "no host in {place} has {} of disk free", Bytes(bytes)),
-            Lack::Memory(bytes) => write!(f, "no host in {place} has {} of memory free", Bytes(bytes)),
-            Lack::Cpu(milli) => {
-                write!(f, "no host in {place} has {} cores free", milli as f64 / 1000.0)
-            }
+            Lack::Architecture => write!(f, "no host in {place} has {lack}"),
+            Lack::Disk(_) | Lack::Memory(_) | Lack::Cpu(_) => write!(f, "no host in {place} has {lack} free"),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
         }
     }
@@ -185,21 +195,35 @@ pub fn sellable_cpu(capacity_milli: i64, overcommit: f64) -> i64 {
 }
 
 fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
-    let wanted = need.resources;
-    let fits = |allocated: i64, wanted: i64, capacity: i64| allocated.saturating_add(wanted) <= capacity;
-    let cpu = sellable_cpu(c.capacity.cpu_milli, c.cpu_overcommit);
     if !c.enrolled || c.cordoned || !c.fresh {
         Some(Lack::Ready)
     } else if c.architecture != need.architecture {
         Some(Lack::Architecture)
-    } else if !fits(c.allocated.disk_bytes, wanted.disk_bytes, c.capacity.disk_bytes) {
+    } else {
+        lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
+            .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
+    }
+}
+
+/// What a host lacks for `wanted` more than it has sold. Giving back is always possible, also where more is sold than
+/// there is.
+#[must_use]
+pub fn lack_of_room(
+    capacity: &Resources,
+    overcommit: f64,
+    allocated: &Resources,
+    wanted: &Resources,
+) -> Option<Lack> {
+    let fits = |allocated: i64, wanted: i64, capacity: i64| {
+        wanted <= 0 || allocated.saturating_add(wanted) <= capacity
+    };
+    let cpu = sellable_cpu(capacity.cpu_milli, overcommit);
+    if !fits(allocated.disk_bytes, wanted.disk_bytes, capacity.disk_bytes) {
         Some(Lack::Disk(wanted.disk_bytes))
-    } else if !fits(c.allocated.memory_bytes, wanted.memory_bytes, c.capacity.memory_bytes) {
+    } else if !fits(allocated.memory_bytes, wanted.memory_bytes, capacity.memory_bytes) {
         Some(Lack::Memory(wanted.memory_bytes))
-    } else if !fits(c.allocated.cpu_milli, wanted.cpu_milli, cpu) {
+    } else if !fits(allocated.cpu_milli, wanted.cpu_milli, cpu) {
         Some(Lack::Cpu(wanted.cpu_milli))
-    } else if need.address && !c.has_address {
-        Some(Lack::Address)
     } else {
         None
     }

@@ -255,6 +255,10 @@ fn sane_vps_metrics(mut m: VpsMetrics) -> VpsMetrics {
         &mut m.net_out_bytes,
         &mut m.net_in_packets,
         &mut m.net_out_packets,
+        &mut m.hits.memory_max,
+        &mut m.hits.oom_kills,
+        &mut m.hits.pids_max,
+        &mut m.hits.cpu_throttled_usec,
     ];
     all.into_iter().for_each(|n| *n = (*n).clamp(0, LARGEST));
     m

@@ -23,6 +23,7 @@ mod graphs;
 mod keys;
 mod names;
 mod preview;
+mod resize;
 mod server;
 mod servers;
 mod session;
@@ -68,6 +69,7 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/console/ticket", post(console::ticket))
         .route("/servers/{id}/power", post(server::power))
         .route("/servers/{id}/reset-password", post(server::reset_password))
+        .route("/servers/{id}/resize", post(resize::submit))
         .route("/servers/{id}/delete", post(server::delete))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))

@@ -30,7 +30,10 @@ impl Choices {
     /// Reads what is offered.
     pub(super) async fn load(app: &App, project: ProjectId) -> Result<Self> {
         let available = locations::available_plans(&app.db).await?;
-        let has_room = |plan: &Plan| available.iter().any(|(_, id)| *id == plan.id);
+        let no_room = |plan: &Plan| {
+            let has_room = available.iter().any(|(_, id)| *id == plan.id);
+            (!has_room).then_some("No host has room for it now")
+        };
         let image = |i: images::Image| ImageChoice { description: views::image_title(&i), name: i.name };
         let key = |k: ssh_keys::SshKey| KeyChoice {
             id: k.id.0,
@@ -40,7 +43,7 @@ impl Choices {
         };
         Ok(Self {
             images: images::offered(&app.db).await?.into_iter().map(image).collect(),
-            plans: plans::offered(&app.db).await?.iter().map(|p| plan(p, has_room(p))).collect(),
+            plans: plans::offered(&app.db).await?.iter().map(|p| plan_choice(p, no_room(p))).collect(),
             locations: locations::list(&app.db).await?.into_iter().map(location).collect(),
             keys: ssh_keys::all(&app.db, project).await?.into_iter().map(key).collect(),
         })
@@ -108,7 +111,8 @@ impl Choices {
     }
 }
 
-fn plan(plan: &Plan, has_room: bool) -> PlanChoice {
+/// A plan as a choice, and why it cannot be had.
+pub(super) fn plan_choice(plan: &Plan, unavailable: Option<&str>) -> PlanChoice {
     let money = |amount: &str| Money { amount: amount.to_owned(), currency: CURRENCY.to_owned() };
     let mut specs = vec![
         Cores(plan.cpu_milli).to_string(),
@@ -124,7 +128,7 @@ fn plan(plan: &Plan, has_room: bool) -> PlanChoice {
         specs,
         monthly: money(&plan.price_monthly),
         hourly: money(&plan.price_hourly),
-        unavailable: (!has_room).then(|| "No host has room for it now".to_owned()),
+        unavailable: unavailable.map(str::to_owned),
     }
 }
 

@@ -3,14 +3,14 @@
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use berth_web::{Field, Notice, ProjectLink, Range, Section, ServerLive, ServerPage};
+use berth_web::{Field, Notice, ProjectLink, Range, ResizeChoice, Section, ServerLive, ServerPage};
 use serde::Deserialize;
 
 use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::session::{Member, ThingId};
-use super::{cookies, graphs, servers, views};
+use super::{cookies, graphs, resize, servers, views};
 use crate::app::App;
 use crate::db::page::{Page as Part, Sort};
 use crate::db::{actions, vps};
@@ -37,12 +37,12 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let view = View { project: member.project.clone(), id: VpsId(id), operator: member.who.user.operator };
-    let live = view.load(&app, Range::parse(&span.range)).await?;
+    let (live, plans) = view.load_page(&app, Range::parse(&span.range)).await?;
     let password = cookies::secret(&headers);
     let shown = password.is_some().then(|| cookies::secret_shown(&app.config, &path(&member, id)));
     let told = member.who.told(&app);
     let shell = member.shell(Section::Servers);
-    let page = ServerPage { shell, live, password, delete: Field::default(), refused: None };
+    let page = ServerPage { shell, live, plans, password, delete: Field::default(), refused: None };
     Ok((shown, told, Page(page)).into_response())
 }
 
@@ -130,12 +130,18 @@ pub(super) async fn delete(
     }
 }
 
-fn path(member: &Member, id: i64) -> String {
+pub(super) fn path(member: &Member, id: i64) -> String {
     member.project.path(&format!("servers/{id}"))
 }
 
 /// Shows the page again with why the domain refused. What is not there and what is our fault are pages of their own.
-async fn refused(app: &App, member: &Member, id: i64, delete: Field, e: Error) -> Result<Response, Failed> {
+pub(super) async fn refused(
+    app: &App,
+    member: &Member,
+    id: i64,
+    delete: Field,
+    e: Error,
+) -> Result<Response, Failed> {
     if matches!(e, Error::NotFound(_) | Error::Internal(_) | Error::Unauthorized) {
         return Err(e.into());
     }
@@ -152,8 +158,9 @@ async fn answer(
     refused: Option<String>,
 ) -> Result<Response, Failed> {
     let view = View { project: member.project.clone(), id: VpsId(id), operator: member.who.user.operator };
-    let live = view.load(app, Range::default()).await?;
-    let page = ServerPage { shell: member.shell(Section::Servers), live, password: None, delete, refused };
+    let (live, plans) = view.load_page(app, Range::default()).await?;
+    let shell = member.shell(Section::Servers);
+    let page = ServerPage { shell, live, plans, password: None, delete, refused };
     Ok((status, Page(page)).into_response())
 }
 
@@ -173,20 +180,30 @@ struct View {
 }
 
 impl View {
+    /// What moves, and what does not.
+    async fn load_page(&self, app: &App, range: Range) -> Result<(ServerLive, Vec<ResizeChoice>)> {
+        let found = vps::get(&app.db, ProjectId(self.project.id), self.id).await?;
+        Ok((self.live(app, &found, range).await?, resize::choices(app, &found).await?))
+    }
+
     async fn load(&self, app: &App, range: Range) -> Result<ServerLive> {
+        let found = vps::get(&app.db, ProjectId(self.project.id), self.id).await?;
+        self.live(app, &found, range).await
+    }
+
+    async fn live(&self, app: &App, found: &vps::Vps, range: Range) -> Result<ServerLive> {
         let project = ProjectId(self.project.id);
-        let found = vps::get(&app.db, project, self.id).await?;
         let newest = actions::Filter {
             vps: Some(self.id),
             sort: vec![Sort { column: "id", descending: true }],
             ..actions::Filter::default()
         };
         let activity = actions::list(&app.db, project, &newest, Part::first(ACTIONS)).await?;
-        let beside = servers::beside(app, std::slice::from_ref(&found)).await?;
-        let graphs = graphs::load(app, &found, range, beside.now).await?;
+        let beside = servers::beside(app, std::slice::from_ref(found)).await?;
+        let graphs = graphs::load(app, found, range, beside.now).await?;
         Ok(ServerLive {
             project: self.project.clone(),
-            server: views::server(&found, &beside, self.operator),
+            server: views::server(found, &beside, self.operator),
             activity: activity.items.iter().map(|action| views::action(action, beside.now)).collect(),
             graphs,
             range,

@@ -10,7 +10,8 @@ async fn what_the_clients_print_lets_a_person_in() {
     let cell = Cell::start(1).await;
     let dir = tempfile::tempdir().expect("a directory for a key");
     let key = Key::new(dir.path());
-    let order = Order { api: &cell.api, plan: PLAN, image: &cell.images[0], public_key: &key.public };
+    let larger = cell.control.larger_plan().await;
+    let order = Order { api: &cell.api, plan: PLAN, larger, image: &cell.images[0], public_key: &key.public };
     hcloud_cli(&order, async |address, password| {
         let ip = address.parse().expect("the client prints an address");
         let guest = Guest { netns: &cell.hosts[0].netns, ip, key: &key };

@@ -3,8 +3,9 @@
 use std::io::Read as _;
 use std::net::SocketAddr;
 
-use berth_tests::e2e::cell::Cell;
+use berth_tests::e2e::cell::{Cell, PLAN};
 use berth_tests::e2e::guest::Guest;
+use serde_json::json;
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -105,11 +106,12 @@ async fn power_and_passwords_do_what_they_say_and_data_stays() {
         }
 
         // From inside.
+        let before = cell.hosts[0].first_processes(made.id);
         let _ = guest.try_ssh("systemctl reboot");
         let third =
             berth_tests::wait::until_blocking("a boot from inside", berth_tests::e2e::guest::BOOT, || {
                 let now = cell.hosts[0].first_processes(made.id);
-                if now.len() == 1 && now != second { Ok(now) } else { Err(format!("{now:?}")) }
+                if now.len() == 1 && now != before { Ok(now) } else { Err(format!("{now:?}")) }
             });
         assert_eq!(guest.boot_state(), "running");
         assert_eq!(cell.hosts[0].first_processes(made.id), third);
@@ -131,6 +133,26 @@ async fn power_and_passwords_do_what_they_say_and_data_stays() {
         login(new, "true").expect_err("the old one does not");
         cell.delete(made.id).await;
     }
+    cell.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resize_is_seen_inside_at_once_and_the_guest_runs_on() {
+    let cell = Cell::start(1).await;
+    let larger = cell.control.larger_plan().await;
+    let made = cell.create("web", &cell.images[0], true).await;
+    let guest = cell.guest(&made);
+    assert_eq!(guest.boot_state(), "running");
+    let first = cell.hosts[0].first_processes(made.id);
+    let memory = || number(&guest, "free -b | awk '/^Mem:/ {print $2}'");
+    for (plan, cores, mib) in [(larger, 2, 1024), (PLAN, 1, 512)] {
+        let body = json!({"server_type": plan, "upgrade_disk": false});
+        let path = format!("/v1/servers/{}/actions/change_type", made.id);
+        let answer = cell.api.post(&path, body).await.expect(201);
+        cell.api.succeeded(&answer["action"]).await;
+        assert_eq!((number(&guest, "nproc"), memory()), (cores, mib * MIB), "{plan}");
+    }
+    assert_eq!(cell.hosts[0].first_processes(made.id), first, "the same guest");
     cell.finish().await;
 }
 

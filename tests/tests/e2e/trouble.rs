@@ -4,16 +4,16 @@ use std::process::Command;
 
 use berth_tests::e2e::cell::{Cell, order};
 use berth_tests::e2e::netns::run;
+use berth_tests::e2e::snapshot::Snapshot;
 use serde_json::Value;
 
 /// Creates a server that cannot be made and returns what its action says; nothing of it may be left.
-async fn fails(cell: &Cell, name: &str, image: &str) -> Value {
-    let before = cell.hosts[0].snapshot();
+async fn fails(cell: &Cell, before: &Snapshot, name: &str, image: &str) -> Value {
     let created = cell.api.post("/v1/servers", order(name, image, true)).await.expect(201);
     let action = cell.api.ended(&created["action"]).await;
     assert_eq!(action["status"], "error", "{action}");
     cell.api.server_is_gone(created["server"]["id"].as_i64().expect("an id")).await;
-    cell.hosts[0].holds_no_more_than(&before);
+    cell.hosts[0].holds_no_more_than(before);
     action["error"].clone()
 }
 
@@ -37,7 +37,8 @@ async fn a_full_disk_pool_is_an_error_of_the_action() {
     let mut numbers = free.split_whitespace().map(|n| n.parse::<u64>().expect("a number"));
     let bytes = numbers.next().expect("blocks") * numbers.next().expect("size");
     run(Command::new("fallocate").args(["-l", &(bytes - (1 << 20)).to_string()]).arg(&filler));
-    let error = fails(&cell, "web", &image).await;
+    let before = cell.hosts[0].snapshot();
+    let error = fails(&cell, &before, "web", &image).await;
     let message = error["message"].as_str().expect("a message");
     assert!(message.contains("full") || message.contains("space"), "{error}");
     assert_eq!(
@@ -61,6 +62,7 @@ async fn an_image_that_was_tampered_with_is_refused() {
         cell.dir.display(),
         file.display()
     )));
+    let before = cell.hosts[0].snapshot();
     // The host fetches when the image is announced: keep it away until the archive was tampered with.
     cell.hosts[0].stop_agent();
     let image = cell.control.image("damaged", &file).await;
@@ -71,13 +73,13 @@ async fn an_image_that_was_tampered_with_is_refused() {
     bytes[middle] ^= 1;
     std::fs::write(&stored, bytes).expect("the test may do this, being root");
     cell.hosts[0].start_agent(None);
-    let error = fails(&cell, "web", "damaged").await;
+    let error = fails(&cell, &before, "web", "damaged").await;
     let message = error["message"].as_str().expect("a message");
     assert!(message.contains("sha256") || message.contains("digest"), "{error}");
 
     // Gone altogether: the same answer in other words.
     std::fs::remove_file(&stored).expect("the test may do this");
-    let error = fails(&cell, "web", "damaged").await;
+    let error = fails(&cell, &before, "web", "damaged").await;
     assert!(error["message"].as_str().is_some_and(|m| m.contains("image")), "{error}");
     cell.create("web", &cell.images[0], true).await;
     cell.finish().await;

@@ -170,7 +170,7 @@ fn fill(path: &str) -> String {
     path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// What issue 2 lists must be in the description, with hcloud's own paths.
+/// What clients were promised must be in the description, with hcloud's own paths.
 #[tokio::test]
 async fn the_description_has_what_was_promised() {
     let w = World::builder().hosts(0).start().await;
@@ -188,6 +188,7 @@ async fn the_description_has_what_was_promised() {
         ("post", "/v1/servers/{id}/actions/reset"),
         ("post", "/v1/servers/{id}/actions/reset_password"),
         ("post", "/v1/servers/{id}/actions/request_console"),
+        ("post", "/v1/servers/{id}/actions/change_type"),
         ("get", "/v1/servers/{id}/actions"),
         ("get", "/v1/servers/actions"),
         ("get", "/v1/servers/actions/{id}"),

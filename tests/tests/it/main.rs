@@ -16,5 +16,6 @@ mod lifecycle; // a server from its creation to its end
 mod lists; // pages, order, filters
 mod operators; // the operators' API
 mod replicas; // several servers on one database
+mod resize; // another server type for a server that is there
 mod selectors; // the label grammar, by property
 mod strangers; // certificates, tokens and reports that must not be believed

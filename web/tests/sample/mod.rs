@@ -139,6 +139,7 @@ pub(crate) fn live() -> ServerLive {
             name: "db-primary".into(),
             status: Status::Running,
             fault: None,
+            limit_hits: vec!["memory full 3 times".into()],
             ipv4: Some("10.80.0.5".into()),
             plan: "b2".into(),
             cores: Cores(2000),
@@ -163,6 +164,16 @@ pub(crate) fn server() -> ServerPage {
     ServerPage {
         shell: shell(Section::Servers, true),
         live: live(),
+        plans: vec![
+            ResizeChoice {
+                plan: plan("b1", ["1 core", "2 GB memory", "20 GB disk"], "3.50", "0.0056"),
+                current: true,
+            },
+            ResizeChoice {
+                plan: plan("b2", ["2 cores", "4 GB memory", "40 GB disk"], "6.90", "0.0111"),
+                current: false,
+            },
+        ],
         password: None,
         delete: Field::default(),
         refused: None,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use berth_proto::LimitHits;
+
 use super::Hierarchy;
 
 /// Use of resources of one VPS.
@@ -15,6 +17,8 @@ pub struct Usage {
     pub swap_bytes: i64,
     /// Processes and threads.
     pub pids: i64,
+    /// How often limits were hit.
+    pub hits: LimitHits,
 }
 
 pub(super) fn read<'a>(groups: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) -> Usage {
@@ -26,17 +30,32 @@ pub(super) fn read<'a>(groups: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) -
         } else if v2 && hierarchy.has("cpu") {
             usage.cpu_usec = keyed(&group.join("cpu.stat"), "usage_usec");
         }
+        if hierarchy.has("cpu") {
+            let stat = group.join("cpu.stat");
+            // v2 counts in microseconds, v1 in nanoseconds
+            usage.hits.cpu_throttled_usec =
+                if v2 { keyed(&stat, "throttled_usec") } else { keyed(&stat, "throttled_time") / 1000 };
+        }
         if hierarchy.has("pids") {
             usage.pids = number(&group.join("pids.current"));
+            // Before 6.10 a refusal is counted only where the limit is that refuses: at the guest's own group.
+            let (outer, inner) = (group.join("pids.events"), group.join("guest/pids.events"));
+            usage.hits.pids_max = keyed(&outer, "max").max(keyed(&inner, "max"));
         }
         if hierarchy.has("memory") && v2 {
             let cache = keyed(&group.join("memory.stat"), "inactive_file");
             usage.memory_bytes = (number(&group.join("memory.current")) - cache).max(0);
             usage.swap_bytes = number(&group.join("memory.swap.current"));
+            usage.hits.memory_max = keyed(&group.join("memory.events"), "max");
+            usage.hits.oom_kills = keyed(&group.join("memory.events"), "oom_kill");
         } else if hierarchy.has("memory") {
             let cache = keyed(&group.join("memory.stat"), "total_inactive_file");
             usage.memory_bytes = (number(&group.join("memory.usage_in_bytes")) - cache).max(0);
             usage.swap_bytes = keyed(&group.join("memory.stat"), "total_swap");
+            // a charge goes to memory and swap together first, and only then to memory alone
+            let both = number(&group.join("memory.memsw.failcnt"));
+            usage.hits.memory_max = number(&group.join("memory.failcnt")) + both;
+            usage.hits.oom_kills = keyed(&group.join("memory.oom_control"), "oom_kill");
         }
     }
     usage

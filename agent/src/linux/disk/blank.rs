@@ -5,9 +5,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::ext4::Superblock;
 
 const MIB: u64 = 1 << 20;
 
@@ -29,7 +30,7 @@ fn format_until_right(path: &Path, bytes: u64) -> io::Result<()> {
     for _ in 0..4 {
         size = size.next_multiple_of(MIB);
         format(path, size)?;
-        let usable = usable(path)?;
+        let usable = Superblock::read(&File::open(path)?)?.usable();
         if usable >= bytes && usable - bytes <= (bytes / 500).max(2 * MIB) {
             break;
         }
@@ -58,21 +59,4 @@ fn format(path: &Path, size: u64) -> io::Result<()> {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Err(io::Error::other(format!("mkfs.ext4 failed: {}", said.trim())))
-}
-
-/// What `df` will show as the file system's size: all blocks but those that ext4 counts as its own. From the
-/// superblock: s_blocks_count_lo at 4 and _hi at 0x150, s_log_block_size at 0x18, s_overhead_clusters at 0x248.
-fn usable(image: &Path) -> io::Result<u64> {
-    let mut superblock = [0; 1024];
-    File::open(image)?.read_exact_at(&mut superblock, 1024)?;
-    let word = |at: usize| {
-        u64::from(u32::from_le_bytes([
-            superblock[at],
-            superblock[at + 1],
-            superblock[at + 2],
-            superblock[at + 3],
-        ]))
-    };
-    let blocks = word(0x4) | word(0x150) << 32;
-    Ok((blocks - word(0x248).min(blocks)) * (1024 << word(0x18)))
 }

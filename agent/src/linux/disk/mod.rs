@@ -15,6 +15,7 @@ use super::make_private_dir;
 use crate::host::Fault;
 
 mod blank;
+pub(super) mod grow;
 mod sparse;
 
 /// Least room that must be left in the pool, beyond the reserve, for a disk to be made: its formatted blank and what a
@@ -67,16 +68,8 @@ impl Disks {
         if self.exists(id) {
             return Ok(());
         }
-        let bytes = u64::try_from(bytes)
-            .map_err(|_| VpsFault::terminal("internal", "a disk of negative size was asked for"))?;
         self.has_room()?;
-        let blank = {
-            let _one_at_a_time = self.blanks.lock().await;
-            let dir = self.state.join("blanks");
-            on_thread(move || blank::of_size(&dir, bytes))
-                .await
-                .map_err(|e| self.fault("formatting a disk", &e))?
-        };
+        let blank = self.blank(bytes).await?;
         let (partial, whole) = (self.dir(id).join("disk.img.new"), self.path(id));
         let copied = on_thread(move || {
             make_private_dir(partial.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
@@ -86,12 +79,46 @@ impl Disks {
         copied.await.map_err(|e| self.fault("making a disk", &e))
     }
 
+    /// Makes the image of a VPS's disk as long as a disk of so many bytes is; never shorter. The file system inside is
+    /// grown by whoever has it mounted, or by [`Self::grow_unmounted`].
+    ///
+    /// # Errors
+    /// `disk_pool_full` when there is no room; `internal` when the image cannot be written.
+    pub async fn lengthen(&self, id: VpsId, bytes: i64) -> Result<(), Fault> {
+        let (blank, image) = (self.blank(bytes).await?, self.path(id));
+        let missing = grow::missing(&image, &blank).map_err(|e| self.fault("measuring a disk", &e))?;
+        if missing == 0 {
+            return Ok(());
+        }
+        self.has_room()?;
+        on_thread(move || grow::lengthen(&image, missing)).await.map_err(|e| self.fault("growing a disk", &e))
+    }
+
+    /// Grows the file system of a disk that nobody has mounted to the length of its image.
+    ///
+    /// # Errors
+    /// `disk_pool_full` when there is no room; `internal` when the file system is damaged or cannot be written.
+    pub async fn grow_unmounted(&self, id: VpsId) -> Result<(), Fault> {
+        let image = self.path(id);
+        on_thread(move || grow::file_system(&image)).await.map_err(|e| self.fault("growing a disk", &e))
+    }
+
+    /// The formatted blank of a size, made now if it is not there.
+    async fn blank(&self, bytes: i64) -> Result<PathBuf, Fault> {
+        let bytes = u64::try_from(bytes)
+            .map_err(|_| VpsFault::terminal("internal", "a disk of negative size was asked for"))?;
+        let _one_at_a_time = self.blanks.lock().await;
+        let dir = self.state.join("blanks");
+        let made = on_thread(move || blank::of_size(&dir, bytes)).await;
+        made.map_err(|e| self.fault("formatting a disk", &e))
+    }
+
     /// Deletes the disk of a VPS, half a disk too.
     ///
     /// # Errors
     /// `internal` when a file cannot be removed.
     pub async fn delete(&self, id: VpsId) -> Result<(), Fault> {
-        let files = [self.path(id), self.dir(id).join("disk.img.new")];
+        let files = [self.path(id), self.dir(id).join("disk.img.new"), self.path(id).with_extension("undo")];
         let removed = on_thread(move || files.iter().try_for_each(|f| gone(std::fs::remove_file(f))));
         removed.await.map_err(|e| self.fault("deleting a disk", &e))
     }

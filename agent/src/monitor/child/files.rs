@@ -206,6 +206,7 @@ mod tests {
             net: None,
             resolvers: Vec::new(),
             lxcfs: None,
+            devices: None,
             first_boot: FirstBoot {
                 ssh_keys: vec!["ssh-ed25519 AAAA".into()],
                 root_password_hash: None,

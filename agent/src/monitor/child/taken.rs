@@ -60,14 +60,18 @@ impl Taken {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let stage = open(&start.run_dir, flags, Mode::empty()).step("opening the run directory")?;
         let lxcfs = start.lxcfs.as_deref().map(Lxcfs::take).unwrap_or_default();
-        Ok(Self { stage, devices: devices()?, lxcfs })
+        Ok(Self { stage, devices: devices(start.devices.as_deref())?, lxcfs })
     }
 }
 
-fn devices() -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
+/// Takes the host's nodes, or in their place those of `ours`, which everybody may open.
+fn devices(ours: Option<&Path>) -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
     let mut taken = Vec::with_capacity(DEVICES.len());
     for (name, major, minor, optional) in DEVICES {
-        let path = format!("/dev/{name}");
+        let host = format!("/dev/{name}");
+        // Where the host has none, its kernel lacks the driver.
+        let own = ours.filter(|_| optional && Path::new(&host).exists()).map(|dir| dir.join(name));
+        let path = own.filter(|own| own.exists()).map_or(host, |own| own.display().to_string());
         match open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(node) => {
                 let stat = fstat(&node).step(format!("looking at {path}"))?;

@@ -72,6 +72,22 @@ pub(crate) fn configure_loop(
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Tells a loop device that its file has grown.
+pub(crate) fn refresh_size(device: BorrowedFd<'_>) -> io::Result<()> {
+    const LOOP_SET_CAPACITY: libc::c_ulong = 0x4C07;
+    // SAFETY: this ioctl has no argument.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Grows a mounted ext4 to so many of its blocks. Needs `CAP_SYS_RESOURCE`.
+pub(crate) fn grow_fs(root: BorrowedFd<'_>, blocks: u64) -> io::Result<()> {
+    const EXT4_IOC_RESIZE_FS: libc::c_ulong = 0x4008_6610;
+    // SAFETY: the argument is a 64-bit number that lives during the call; the kernel only reads it.
+    let done = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_RESIZE_FS, &raw const blocks) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Makes an ext4 file system fail every further access and forget what it has not written.
 pub(crate) fn shut_down_fs(root: BorrowedFd<'_>) -> io::Result<()> {
     const EXT4_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;

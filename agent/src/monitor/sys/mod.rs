@@ -9,7 +9,7 @@ mod process;
 mod pty;
 
 pub(crate) use ifconfig::{InterfaceConfig, configure_interface};
-pub(crate) use loopdev::{LoopControl, configure_loop, shut_down_fs};
+pub(crate) use loopdev::{LoopControl, configure_loop, grow_fs, refresh_size, shut_down_fs};
 pub(crate) use mount::{FsContext, MountFlags, clone_mount, idmap_mount, move_mount, move_mount_onto};
 pub(crate) use process::{
     Clone3, Forked, SeccompInsn, alarm, clone3, close_all_on_exec, close_from, drop_bounding_capability,

@@ -85,7 +85,7 @@ pub(super) struct CreateServerResponse {
 }
 
 /// An id as a number or a text, or a name.
-struct IdOrName(String);
+pub(super) struct IdOrName(String);
 
 impl<'de> Deserialize<'de> for IdOrName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {

@@ -4,6 +4,7 @@ mod console;
 mod create;
 mod metrics;
 mod power;
+mod resize;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create::create))
         .routes(routes!(get, update, delete))
+        .routes(routes!(resize::change_type))
         .merge(power::router())
         .merge(metrics::router())
         .merge(console::router())

@@ -45,6 +45,28 @@ pub(super) struct Server {
     /// GiB.
     primary_disk_size: i64,
     placement_group: Option<serde_json::Value>,
+    /// Berth's own: how often limits were hit since the guest was started; null while it does not run.
+    limit_hits: Option<LimitHits>,
+}
+
+/// How often the kernel held a limit against the guest.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+struct LimitHits {
+    /// Times that memory was wanted above the limit, most of them cured by reclaiming page cache.
+    memory_max: i64,
+    /// Processes that were killed because nothing could be reclaimed.
+    oom_kills: i64,
+    /// Forks that were refused.
+    pids_max: i64,
+    /// Microseconds that runnable processes waited for the CPU limit.
+    cpu_throttled_usec: i64,
+}
+
+impl From<berth_proto::LimitHits> for LimitHits {
+    fn from(hits: berth_proto::LimitHits) -> Self {
+        let berth_proto::LimitHits { memory_max, oom_kills, pids_max, cpu_throttled_usec } = hits;
+        Self { memory_max, oom_kills, pids_max, cpu_throttled_usec }
+    }
 }
 
 /// What is refused.
@@ -127,6 +149,7 @@ impl Server {
             load_balancers: Vec::new(),
             primary_disk_size: vps.disk_bytes >> 30,
             placement_group: None,
+            limit_hits: vps.metrics().map(|metrics| metrics.hits.into()),
         })
     }
 }

@@ -1,9 +1,9 @@
 //! VPSes: the rented things.
 //!
 //! Reading is in `read`, and each change of desired state has a file of its own: `create`, `power`, `password`,
-//! `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the VPS's, decides, writes
-//! the new desired state under a new generation and the host's new sequence, writes the action, commits; then the host
-//! and the project's pages are woken.
+//! `resize`, `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the
+//! VPS's, decides, writes the new desired state under a new generation and the host's new sequence, writes the action,
+//! commits; then the host and the project's pages are woken.
 
 mod create;
 mod delete;
@@ -13,6 +13,7 @@ mod order;
 mod password;
 mod power;
 mod read;
+mod resize;
 mod update;
 
 pub use create::{Created, NewVps, create};
@@ -22,4 +23,5 @@ pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
 pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, on_host};
+pub use resize::change_plan;
 pub use update::{Update, update};

@@ -22,6 +22,12 @@ impl Reference {
         Self(text.replace('\0', "\u{fffd}"))
     }
 
+    /// The offered plan that this names.
+    pub(super) async fn plan(&self, app: &App) -> Result<Plan> {
+        let plan = plans::find_offered(&app.db, self.id(), &self.0).await?;
+        plan.ok_or_else(|| Error::invalid("server_type", format!("server type '{}' not found", self.0)))
+    }
+
     /// The id, if it can be one.
     fn id(&self) -> Option<i64> {
         self.0.parse().ok()
@@ -55,8 +61,7 @@ pub(super) struct Order {
 pub(super) async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Result<Order> {
     let unknown =
         |field: &str, what: &str, r: &Reference| Error::invalid(field, format!("{what} '{}' not found", r.0));
-    let plan = plans::find_offered(&app.db, new.plan.id(), &new.plan.0).await?;
-    let plan = plan.ok_or_else(|| unknown("server_type", "server type", &new.plan))?;
+    let plan = new.plan.plan(app).await?;
     let image = images::find_offered(&app.db, new.image.id(), &new.image.0).await?;
     let image = image.ok_or_else(|| unknown("image", "image", &new.image))?;
     if image.architecture != plan.architecture {

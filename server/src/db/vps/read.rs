@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use berth_proto::{Power, VpsState};
+use berth_proto::{Power, VpsMetrics, VpsState};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, QueryBuilder};
@@ -107,6 +107,12 @@ impl Vps {
     #[must_use]
     pub fn observed_state(&self) -> VpsState {
         state_from_name(&self.observed_state)
+    }
+
+    /// What it uses, as its host said last; none while it does not run.
+    #[must_use]
+    pub fn metrics(&self) -> Option<VpsMetrics> {
+        self.observed_metrics.clone().and_then(|metrics| serde_json::from_value(metrics).ok())
     }
 
     /// Its IPv4 address.

@@ -154,3 +154,22 @@ async fn a_token_from_the_page_opens_the_api() {
     assert_eq!(w.scalar("select count(*) from tokens where name = 'ci' and not writable").await, 1);
     w.finish().await;
 }
+
+#[tokio::test]
+async fn a_server_is_resized_from_its_page() {
+    let w = World::builder().room_for(8).start().await;
+    let larger = w.control.larger_plan().await;
+    let browser = signed_in(&w, "ada@berth.example", false, &["mine"]).await;
+    let id = server(&w, &browser, "web").await;
+    let page = format!("/projects/{}/servers/{id}", project(&w, "mine").await);
+    let shown = browser.get(&page).await.expect(200);
+    assert!(shown.contains("larger: 2 cores, 1 GB memory, 8 GB disk"), "{shown}");
+    let resize = format!("{page}/resize");
+    let unknown = browser.post(&resize, &[("server_type", "huge")]).await.expect(422);
+    assert!(unknown.contains("not found"), "{unknown}");
+    browser.post(&resize, &[("server_type", larger), ("upgrade_disk", "yes")]).await.leads_to(&page);
+    w.settled().await;
+    let back = browser.post(&resize, &[("server_type", w.plan.as_str())]).await.expect(422);
+    assert!(back.contains("cannot shrink"), "{back}");
+    w.finish().await;
+}

@@ -8,7 +8,7 @@ use super::{project, server, signed_in};
 
 /// Every route of the dashboard that needs a session, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str); 29] = [
+const GUARDED: [(&str, &str); 30] = [
     ("GET", "/"),
     ("GET", "/projects/{project}/servers"),
     ("GET", "/projects/{project}/servers/events"),
@@ -21,6 +21,7 @@ const GUARDED: [(&str, &str); 29] = [
     ("POST", "/projects/{project}/servers/{id}/console/ticket"),
     ("POST", "/projects/{project}/servers/{id}/power"),
     ("POST", "/projects/{project}/servers/{id}/reset-password"),
+    ("POST", "/projects/{project}/servers/{id}/resize"),
     ("POST", "/projects/{project}/servers/{id}/delete"),
     ("GET", "/projects/{project}/keys"),
     ("POST", "/projects/{project}/keys"),

@@ -1,0 +1,55 @@
+//! Changed limits for a VPS that is there.
+//!
+//! Whatever the kernel can change under a running guest is changed at once. A disk that cannot grow while it is mounted
+//! grows at the next start, and the fault says so.
+
+use berth_proto::{VpsFault, VpsSpec};
+
+use super::LinuxHost;
+use super::disk::grow::mounted_is_allowed;
+use crate::host::Fault;
+use crate::monitor::wire::{Answer, Request};
+
+impl LinuxHost {
+    /// Puts the limits of a spec in force under a running guest.
+    pub(super) async fn resize(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let (tree, id, limits) = (self.tree.clone(), spec.id, spec.limits);
+        let applied = tokio::task::spawn_blocking(move || tree.apply(id, &limits)).await;
+        applied.map_err(|e| VpsFault::passing("internal", e.to_string()))??;
+        self.grow_running(spec).await
+    }
+
+    async fn grow_running(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let failed = |e| VpsFault::passing("internal", format!("the disk did not grow: {e}"));
+        let now = match self.monitors.ask(spec.id, &Request::Disk).await.map_err(failed)? {
+            Answer::Disk { total, .. } => i64::try_from(total).unwrap_or(i64::MAX),
+            _ => return Err(VpsFault::passing("internal", "the monitor gave another answer")),
+        };
+        if now >= spec.limits.disk_bytes {
+            return Ok(());
+        }
+        self.disks.lengthen(spec.id, spec.limits.disk_bytes).await?;
+        if !mounted_is_allowed() {
+            let message = "CPU and memory are changed, but this host's agent may not grow a disk that is in use (it \
+                           lacks CAP_SYS_RESOURCE). The disk grows at the next start: reboot the server.";
+            return Err(VpsFault::terminal("kernel_feature_missing", message));
+        }
+        self.monitors.ask_patiently(spec.id, &Request::GrowDisk, super::CHANGE).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Lets a disk that is not in use have the size of its plan. One that cannot grow now is as good as before, so the
+    /// guest starts all the same.
+    pub(super) async fn fit_disk(&self, spec: &VpsSpec) {
+        let grown = async {
+            self.disks.lengthen(spec.id, spec.limits.disk_bytes).await?;
+            if !mounted_is_allowed() {
+                self.disks.grow_unmounted(spec.id).await?;
+            }
+            Ok::<_, Fault>(())
+        };
+        if let Err(fault) = grown.await {
+            tracing::warn!(vps = %spec.id, error = fault.message, "the disk keeps its size");
+        }
+    }
+}
