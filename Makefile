@@ -1,10 +1,10 @@
 # Every target is one script; nothing is decided here. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down password purge setup fmt lint test e2e bench browser web sqlx clean
+.PHONY: help up down password purge setup fmt lint test test-vm e2e bench browser web sqlx clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up:  ## a control plane, a host and a first VPS on this machine (root)
 	@deploy/up.sh
@@ -32,6 +32,9 @@ test:  ## everything: lint, unit, integration, e2e with real guests, clients, br
 
 e2e:  ## only the tests with real guests
 	@deploy/test.sh e2e
+
+test-vm:  ## only the runtime's tests on pure cgroup2, in an emulated Debian 13
+	@deploy/test.sh vm
 
 browser:  ## only the browser tests
 	@deploy/test.sh browser

@@ -40,6 +40,7 @@ if [ "$what" = test ]; then
     want python3-hcloud test -d /usr/lib/python3/dist-packages/hcloud
     want sshpass have sshpass
     want iputils-ping have ping
+    want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
 fi
 

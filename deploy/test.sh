@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests. As root on a machine that can hold VPSes it runs everything; elsewhere it runs what can run and says
 # what it did not. With CI=true leaving something out is an error.
-#   test.sh all | e2e | browser
+#   test.sh all | e2e | browser | vm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/test-postgres.sh"
 cd "$root"
@@ -36,6 +36,7 @@ cargo build --quiet --locked --workspace --all-targets </dev/null
 case $what in
 all) filter='all()' ;;
 e2e) filter=$guests ;;
+vm) filter='none()' ;;
 browser) filter='package(berth-tests) & test(/^browser::/)' ;;
 *) die "unknown: test.sh $what" ;;
 esac
@@ -44,8 +45,13 @@ if [ $root_here = yes ]; then
 else
     [ "${CI:-}" != true ] || die "the tests with real guests need root, and with CI=true nothing may be left out"
     [ "$what" != e2e ] || need_root "make e2e" "make e2e"
-    warn "NOT TESTED HERE, because it needs root: real guests, and make up itself"
+    warn "NOT TESTED HERE, because it needs root: real guests, make up itself, and pure cgroup2"
     filter="($filter) - ($guests)"
+fi
+
+if [ "$what" = vm ]; then
+    need_root "make test-vm" "make test-vm"
+    exec deploy/test-vm.sh
 fi
 
 before=$(traces | sort)
@@ -58,6 +64,7 @@ cargo nextest run --locked --workspace --profile ci --no-tests=fail -E "$filter"
 
 if [ "$what" = all ] && [ $root_here = yes ]; then
     deploy/test-up.sh
+    deploy/test-vm.sh
 fi
 
 stop_test_postgres
