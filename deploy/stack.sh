@@ -58,11 +58,19 @@ claim_names() {
 }
 
 # daemon NAME PIDFILE COMMAND…: in a session of its own, so that neither a closed terminal nor make takes it along. Logs
-# go to stderr; stdout, where the server greets its first operator, is not kept.
+# go to stderr; stdout, where the server greets its first operator, is not kept. Whatever else the caller has open (a lock
+# of its own, say) must not stay open for as long as the daemon runs.
 daemon() {
-    local name=$1 file=$2
+    local name=$1 file=$2 fd
     shift 2
-    (cd "$home" && exec setsid "$@" >/dev/null 2>>"$home/log/$name.log" </dev/null 9>&-) &
+    (
+        cd "$home" || exit
+        for fd in /proc/"$BASHPID"/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || exec {fd}>&-
+        done
+        exec setsid "$@" >/dev/null 2>>"$home/log/$name.log" </dev/null
+    ) &
     write_pid "$file" $!
 }
 

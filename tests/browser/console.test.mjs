@@ -16,6 +16,15 @@ async function shows(page, text) {
   await page.waitForFunction((wanted) => document.querySelector(".xterm-rows")?.textContent.includes(wanted), text);
 }
 
+// The colour that the terminal is drawn on, once it is that of the page: it follows the page a moment later.
+async function ground(page) {
+  const drawn = await page.waitForFunction(() => {
+    const colour = (selector) => getComputedStyle(document.querySelector(selector)).backgroundColor;
+    return colour(".xterm-scrollable-element") === colour("#console-screen") && colour("#console-screen");
+  });
+  return drawn.jsonValue();
+}
+
 test("the console takes keys, says why it is away, and comes back", async () => {
   // While the server is off the ticket is refused, which the browser's own console tells as an error.
   const { context, page, complaints } = await visitor(browser, {}, [/412/, /423/]);
@@ -43,16 +52,13 @@ test("the console takes keys, says why it is away, and comes back", async () => 
   const span = page.locator(".xterm-rows span", { hasText: "colour" }).first();
   assert.match(await span.evaluate((e) => e.style.color), /^rgb|^#/);
   await accessible(page, "console");
-  const ground = () => getComputedStyle(document.querySelector(".xterm-scrollable-element")).backgroundColor;
-  await page.emulateMedia({ colorScheme: "light" });
-  await picture(page, "console-light");
-  const light = await page.evaluate(ground);
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.waitForFunction(
-    (before) => getComputedStyle(document.querySelector(".xterm-scrollable-element")).backgroundColor !== before,
-    light,
-  );
-  await picture(page, "console-dark");
+  const colours = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    colours.push(await ground(page));
+    await picture(page, `console-${colorScheme}`);
+  }
+  assert.notEqual(colours[0], colours[1]);
   await page.emulateMedia({ colorScheme: null });
   await fitsPhone(page, "console");
   await state.getByText("Connected", { exact: true }).waitFor();
