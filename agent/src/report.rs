@@ -38,16 +38,13 @@ pub fn observe(view: View<'_>) -> VpsObserved {
     let View { id, desired, record, found, .. } = view;
     let guest = found.and_then(|f| f.guest.as_ref());
     VpsObserved {
-        id,
-        generation: record.answered,
-        state: state(view),
         boot_epoch: guest.map_or(record.started_epoch, |g| g.boot_epoch),
         password_epoch: record.password_epoch,
         started_at: guest.map(|g| g.started_at),
         exit: record.exit,
         fault: fault(view),
         orphan: record.orphan || desired.is_none(),
-        metrics: None,
+        ..VpsObserved::new(id, record.answered, state(view))
     }
 }
 

@@ -30,10 +30,9 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
         limits: Limits {
             cpu_milli: 1000,
             memory_bytes: 1 << 30,
-            swap_bytes: 0,
             disk_bytes: 10 << 30,
             pids: 4096,
-            bandwidth_mbit: 0,
+            ..Limits::default()
         },
         net: NetSpec { ipv4: Some([10, 0, 0, 2].into()), mac: "02:00:00:00:00:02".into() },
         access: Access { password_epoch: 1, ..Access::default() },

@@ -20,11 +20,12 @@ mod token;
 pub use enrol::{EnrolRequest, EnrolResponse};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
-    Capacity, Exit, HostFacts, HostMetrics, LimitHits, MissingFeature, Report, ReportAck, VpsFault,
-    VpsMetrics, VpsObserved, VpsState,
+    Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
+    VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,
 };
 pub use spec::{
-    Access, ArchiveFormat, Desired, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsSpec, Watch,
+    Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, StopMode,
+    VpsSpec, Watch,
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};

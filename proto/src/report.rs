@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::VpsId;
+use crate::{LimitName, VpsId};
 
 /// `POST /agent/v1/report`, every 10 s and at once when something changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,6 +129,83 @@ pub struct VpsObserved {
     /// Use of resources; none while it does not run.
     #[serde(default)]
     pub metrics: Option<VpsMetrics>,
+    /// What became of each limit that was asked for; empty while it does not run.
+    #[serde(default)]
+    pub limits: Vec<LimitState>,
+    /// The newest things that happened to the guest, oldest first, at most 16. They are told again with every report
+    /// until newer ones push them out, so the receiver tells them apart by `(started_at, seq)`.
+    #[serde(default)]
+    pub events: Vec<VpsEvent>,
+}
+
+/// What became of one limit of a running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitState {
+    /// Which limit.
+    pub limit: LimitName,
+    /// What was asked for, in the unit of its field in [`crate::Limits`].
+    pub asked: i64,
+    /// What the kernel was seen to hold, in the same unit; none where nothing holds it.
+    #[serde(default)]
+    pub applied: Option<i64>,
+    /// Why this host cannot hold it as asked; none when it does.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// Something that happened to a running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpsEvent {
+    /// Rises by one with each event of one boot, from 1.
+    pub seq: i64,
+    /// When it was noticed.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub what: VpsHappening,
+}
+
+/// What can happen to a running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum VpsHappening {
+    /// The kernel killed a process because memory had run out.
+    OomKill {
+        /// Name of the process as the guest gave it (at most 15 bytes, hostile); empty where the host cannot tell.
+        victim: String,
+        /// Its pid inside the guest; none where the host cannot tell.
+        pid: Option<i32>,
+    },
+    /// A limit was hit for the first time since the last such event of it.
+    LimitHit {
+        /// Which.
+        limit: LimitName,
+        /// How often since the guest was started.
+        count: i64,
+    },
+    /// Something that this release does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl VpsObserved {
+    /// An observation that says no more than this.
+    #[must_use]
+    pub fn new(id: VpsId, generation: i64, state: VpsState) -> Self {
+        Self {
+            id,
+            generation,
+            state,
+            boot_epoch: 0,
+            password_epoch: 0,
+            started_at: None,
+            exit: None,
+            fault: None,
+            orphan: false,
+            metrics: None,
+            limits: Vec::new(),
+            events: Vec::new(),
+        }
+    }
 }
 
 /// What a VPS is doing on its host.

@@ -164,8 +164,8 @@ pub enum ArchiveFormat {
     TarZst,
 }
 
-/// What a VPS may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a VPS may use, and what it is sure of. Fields that came later default to "no such limit".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// CPU cap in thousandths of a core (1500 = one and a half). The guest sees this many CPUs, rounded up.
     pub cpu_milli: i64,
@@ -180,6 +180,77 @@ pub struct Limits {
     /// Bandwidth each way in Mbit/s; 0 for unlimited.
     #[serde(default)]
     pub bandwidth_mbit: i64,
+    /// Share of the CPU when there is not enough for all, 1 to 10000; 100 is one core's. 0: by the cap.
+    #[serde(default)]
+    pub cpu_weight: i64,
+    /// CPU that the VPS gets whatever others do, in thousandths of a core, at most the cap; 0 for none.
+    #[serde(default)]
+    pub cpu_guarantee_milli: i64,
+    /// Memory in bytes from which on the guest is slowed down and its cache reclaimed, below `memory_bytes`; 0 for none.
+    #[serde(default)]
+    pub memory_high_bytes: i64,
+    /// Memory in bytes that is not taken from the guest however short the host is (`memory.min`); 0 for none.
+    #[serde(default)]
+    pub memory_guarantee_bytes: i64,
+    /// Bytes read from the disk a second; 0 for no limit.
+    #[serde(default)]
+    pub disk_read_bps: i64,
+    /// Bytes written to the disk a second; 0 for no limit.
+    #[serde(default)]
+    pub disk_write_bps: i64,
+    /// Reads of the disk a second; 0 for no limit.
+    #[serde(default)]
+    pub disk_read_iops: i64,
+    /// Writes to the disk a second; 0 for no limit.
+    #[serde(default)]
+    pub disk_write_iops: i64,
+    /// Files and directories on the disk; 0 for what a disk of this size usually has.
+    #[serde(default)]
+    pub inodes: i64,
+    /// Descriptors that one process may open (`RLIMIT_NOFILE`, hard); 0 for the host's own limit.
+    #[serde(default)]
+    pub open_files: i64,
+}
+
+/// A limit by name, as APIs spell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitName {
+    /// [`Limits::cpu_milli`]
+    CpuMilli,
+    /// [`Limits::cpu_weight`]
+    CpuWeight,
+    /// [`Limits::cpu_guarantee_milli`]
+    CpuGuaranteeMilli,
+    /// [`Limits::memory_bytes`]
+    MemoryBytes,
+    /// [`Limits::memory_high_bytes`]
+    MemoryHighBytes,
+    /// [`Limits::memory_guarantee_bytes`]
+    MemoryGuaranteeBytes,
+    /// [`Limits::swap_bytes`]
+    SwapBytes,
+    /// [`Limits::disk_bytes`]
+    DiskBytes,
+    /// [`Limits::inodes`]
+    Inodes,
+    /// [`Limits::pids`]
+    Pids,
+    /// [`Limits::open_files`]
+    OpenFiles,
+    /// [`Limits::disk_read_bps`]
+    DiskReadBps,
+    /// [`Limits::disk_write_bps`]
+    DiskWriteBps,
+    /// [`Limits::disk_read_iops`]
+    DiskReadIops,
+    /// [`Limits::disk_write_iops`]
+    DiskWriteIops,
+    /// [`Limits::bandwidth_mbit`]
+    BandwidthMbit,
+    /// A limit of a later release.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The network of a VPS: one routed interface with a /32 and an on-link gateway.

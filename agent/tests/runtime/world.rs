@@ -29,6 +29,16 @@ pub(crate) const PLAN: Limits = Limits {
     disk_bytes: 3 << 30,
     pids: 2000,
     bandwidth_mbit: 0,
+    cpu_weight: 0,
+    cpu_guarantee_milli: 0,
+    memory_high_bytes: 0,
+    memory_guarantee_bytes: 0,
+    disk_read_bps: 0,
+    disk_write_bps: 0,
+    disk_read_iops: 0,
+    disk_write_iops: 0,
+    inodes: 0,
+    open_files: 0,
 };
 
 /// Worlds of this process get different numbers for their VPSes.

@@ -142,6 +142,7 @@ impl Row {
                 disk_bytes: self.disk_bytes,
                 pids: self.pids,
                 bandwidth_mbit: self.bandwidth_mbit,
+                ..Limits::default()
             },
             net: NetSpec { ipv4, mac: self.mac },
             access: Access {

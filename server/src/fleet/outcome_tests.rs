@@ -5,18 +5,7 @@ use berth_proto::{VpsFault, VpsId};
 use super::*;
 
 fn seen(generation: i64, state: VpsState) -> VpsObserved {
-    VpsObserved {
-        id: VpsId(1),
-        generation,
-        state,
-        boot_epoch: 0,
-        password_epoch: 0,
-        started_at: None,
-        exit: None,
-        fault: None,
-        orphan: false,
-        metrics: None,
-    }
+    VpsObserved::new(VpsId(1), generation, state)
 }
 
 fn wanted(generation: i64) -> Wanted {

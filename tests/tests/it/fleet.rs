@@ -21,18 +21,7 @@ async fn alone() -> (World, RawAgent, i64) {
 }
 
 fn seen(id: i64, generation: i64, state: VpsState) -> VpsObserved {
-    VpsObserved {
-        id: VpsId(id),
-        generation,
-        state,
-        boot_epoch: 1,
-        password_epoch: 0,
-        started_at: None,
-        exit: None,
-        fault: None,
-        orphan: false,
-        metrics: None,
-    }
+    VpsObserved { boot_epoch: 1, ..VpsObserved::new(VpsId(id), generation, state) }
 }
 
 fn report(seq: i64, watch_seq: i64, vpses: Vec<VpsObserved>) -> Report {

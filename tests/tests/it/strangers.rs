@@ -5,18 +5,7 @@ use berth_tests::raw_agent::{RawAgent, Request, empty_report, enrol};
 use berth_tests::world::World;
 
 fn observed(id: i64, generation: i64, state: VpsState) -> VpsObserved {
-    VpsObserved {
-        id: VpsId(id),
-        generation,
-        state,
-        boot_epoch: 0,
-        password_epoch: 0,
-        started_at: None,
-        exit: None,
-        fault: None,
-        orphan: false,
-        metrics: None,
-    }
+    VpsObserved::new(VpsId(id), generation, state)
 }
 
 #[tokio::test]

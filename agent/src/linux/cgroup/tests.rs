@@ -5,7 +5,7 @@ use super::*;
 const MIB: i64 = 1 << 20;
 
 fn limits(cpu_milli: i64, memory_bytes: i64) -> Limits {
-    Limits { cpu_milli, memory_bytes, swap_bytes: 0, disk_bytes: 0, pids: 64, bandwidth_mbit: 0 }
+    Limits { cpu_milli, memory_bytes, pids: 64, ..Limits::default() }
 }
 
 fn tree(name: &str) -> Option<Tree> {
