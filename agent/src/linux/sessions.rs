@@ -11,7 +11,7 @@ use crate::host::{Fault, Session, SessionChange, SessionStart};
 use crate::monitor::wire::{Answer, Request};
 
 /// Joining a guest takes milliseconds, unless the guest holds it up; then its monitor gives up a little earlier.
-const BEGIN: Duration = Duration::from_secs(20);
+const BEGIN: Duration = Duration::from_secs(25);
 
 impl LinuxHost {
     pub(super) async fn open_session(

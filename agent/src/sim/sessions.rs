@@ -33,6 +33,8 @@ struct Said {
 struct Running {
     ears: mpsc::UnboundedSender<Word>,
     said: watch::Receiver<Said>,
+    /// Ends with the guest.
+    guest: watch::Receiver<()>,
 }
 
 /// Files of a guest by path, with their modes.
@@ -41,13 +43,14 @@ type Files = BTreeMap<String, (Vec<u8>, u32)>;
 /// All of a host's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
-    running: Arc<Mutex<HashMap<(VpsId, String), Running>>>,
+    /// Programs, each with what ends when its guest does.
+    running: Arc<Mutex<HashMap<(VpsId, String), (Running, watch::Sender<()>)>>>,
     files: Arc<Mutex<HashMap<VpsId, Files>>>,
 }
 
 impl Sessions {
     pub(super) fn open(&self, vps: VpsId, start: &SessionStart) -> Result<Session<DuplexStream>, Fault> {
-        let (session, from) = match start {
+        let (mut session, from) = match start {
             SessionStart::File(task) => return Ok(self.file(vps, task.clone())),
             SessionStart::Exec(name, spec) => (self.begin(vps, name, spec)?, 0),
             SessionStart::Attach(name, [stdout, _]) => (self.find(vps, name)?, *stdout),
@@ -60,6 +63,7 @@ impl Sessions {
             tokio::select! {
                 _ = show(session.said, from, writer) => {}
                 () = hear(reader, session.ears) => {}
+                _ = session.guest.changed() => {}
             }
         });
         Ok(Session { connection: theirs, from: [from, 0] })
@@ -76,13 +80,13 @@ impl Sessions {
     }
 
     fn find(&self, vps: VpsId, name: &str) -> Result<Running, Fault> {
-        let found = lock(&self.running).get(&(vps, name.to_owned())).cloned();
+        let found = lock(&self.running).get(&(vps, name.to_owned())).map(|(session, _)| session.clone());
         found.ok_or_else(|| VpsFault::passing("no_session", "there is no such session in this server"))
     }
 
     fn begin(&self, vps: VpsId, name: &str, spec: &ExecSpec) -> Result<Running, Fault> {
         let mut running = lock(&self.running);
-        if let Some(session) = running.get(&(vps, name.to_owned())) {
+        if let Some((session, _)) = running.get(&(vps, name.to_owned())) {
             return Ok(session.clone());
         }
         let program = spec.argv.first().map(String::as_str).unwrap_or_default();
@@ -93,8 +97,9 @@ impl Sessions {
         let (ears, words) = mpsc::unbounded_channel();
         let (mouth, said) = watch::channel(Said::default());
         tokio::spawn(run(spec.clone(), words, mouth));
-        let session = Running { ears, said };
-        running.insert((vps, name.to_owned()), session.clone());
+        let (life, guest) = watch::channel(());
+        let session = Running { ears, said, guest };
+        running.insert((vps, name.to_owned()), (session.clone(), life));
         Ok(session)
     }
 
@@ -106,7 +111,7 @@ impl Sessions {
             match task {
                 FileTask::Get { path } => {
                     let found = lock(&files).get(&vps).and_then(|files| answer(files, &path));
-                    transfer(writer, found.ok_or_else(|| format!("{path} is not there"))).await
+                    transfer(writer, found.ok_or_else(|| "there is no such file".to_owned())).await
                 }
                 FileTask::Put { path, mode } => {
                     let content = whole_input(reader).await?;

@@ -42,7 +42,14 @@ impl Run {
     }
 
     async fn begin(world: &World, id: VpsId, name: &str, spec: ExecSpec) -> Self {
-        Self::open(world, id, SessionStart::Exec(name.into(), spec)).await.unwrap()
+        // On a machine that is busy with cgroups joining takes its time; asking again starts nothing twice.
+        for _ in 0..3 {
+            match Self::open(world, id, SessionStart::Exec(name.into(), spec.clone())).await {
+                Err(fault) if fault.code == "internal" => eprintln!("{fault:?}"),
+                result => return result.unwrap(),
+            }
+        }
+        panic!("{name} does not begin");
     }
 
     /// Runs a script to its end; all that it wrote, and how it ended.
@@ -82,6 +89,13 @@ impl Run {
     }
 }
 
+/// Whether a `sleep` of so many seconds runs anywhere on this machine.
+fn sleeps(seconds: &str) -> bool {
+    let wanted = format!("sleep\0{seconds}\0");
+    let mut all = fs::read_dir("/proc").unwrap().flatten();
+    all.any(|process| fs::read(process.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes()))
+}
+
 fn code(code: i32) -> ExecEnd {
     ExecEnd { code: Some(code), signal: None }
 }
@@ -95,7 +109,7 @@ async fn small(world: &World) -> VpsId {
     let image = tiny::template(world, STAYS, |root| {
         fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:1000:1001::/tmp:/bin/sh\n")
             .unwrap();
-        fs::write(root.join("etc/group"), "web:x:1001:\nextra:x:44:web\n").unwrap();
+        fs::write(root.join("etc/group"), "root:x:0:\nweb:x:1001:\nextra:x:44:web\n").unwrap();
     });
     let spec = world.spec(&image);
     world.boot(&spec).await;
@@ -155,10 +169,10 @@ fn signals_reach_it_and_a_kill_takes_all_that_it_started() {
         let mut run =
             Run::begin(world, id, "tree", shell("sleep 7777 & sleep 7777 & echo ready; wait")).await;
         run.shows("ready").await;
-        let sleepers = || sh("grep -lzs 7777 /proc/[0-9]*/cmdline | wc -l").parse::<i32>().unwrap();
+        wait_for("its children to run", PATIENCE, || sleeps("7777"));
         world.host.change_session(id, "tree", SessionChange::Kill).await.unwrap();
         assert_eq!(run.ended().await, killed(9));
-        wait_for("its children to die", PATIENCE, || sleepers() == 0);
+        wait_for("its children to die", PATIENCE, || !sleeps("7777"));
         let fault = world.host.change_session(id, "none", SessionChange::Kill).await.unwrap_err();
         assert_eq!(fault.code, "no_session");
     });
@@ -261,7 +275,6 @@ fn a_program_is_found_again_after_the_agent_died() {
         world.host.change_session(id, "n0", SessionChange::Kill).await.unwrap();
         let mut run = Run::open(world, id, SessionStart::Attach("n0".into(), [0, 0])).await.unwrap();
         assert_eq!(run.ended().await, killed(9));
-        wait_for("the place", PATIENCE, || true);
         Run::open(world, id, full).await.unwrap();
     });
 }
@@ -274,7 +287,7 @@ fn programs_end_with_their_monitor_and_their_guest() {
         run.shows("ready").await;
         sh(&format!("kill -9 {}", world.monitor_pid(id)));
         assert!(!run.read().await, "the connection ends");
-        wait_for("the program to die", PATIENCE, || sh("grep -lzs 7778 /proc/[0-9]*/cmdline | wc -l") == "0");
+        wait_for("the program to die", PATIENCE, || !sleeps("7778"));
         world.host.remove_leftovers(id).await.unwrap();
         world.assert_no_traces(id);
 
@@ -450,7 +463,7 @@ fn files_come_and_go_and_never_leave_the_guest() {
                 secret.display()
             ),
         );
-        assert!(get(world, id, "/root/out").await.unwrap_err().contains("not there"));
+        assert!(get(world, id, "/root/out").await.unwrap_err().contains("no such file"));
         assert_eq!(get(world, id, "/root/in").await.unwrap().1, "content\n");
         assert!(get(world, id, "/root/up").await.unwrap().1.contains("web:"));
         assert!(get(world, id, "/root/../../../../../../../../../root/new").await.is_ok());

@@ -59,9 +59,9 @@ fn open(root: &File, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
     let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     openat2(root, path, OpenHow::new().flags(flags).resolve(resolve)).map_err(|error| match error {
-        Errno::ENOENT | Errno::ENOTDIR => io::Error::other(format!("{path} is not there")),
-        Errno::ENXIO | Errno::ENODEV => io::Error::other(format!("{path} is not a regular file")),
-        error => io::Error::other(format!("{path}: {}", error.desc())),
+        Errno::ENOENT | Errno::ENOTDIR => io::Error::other("there is no such file"),
+        Errno::ENXIO | Errno::ENODEV => io::Error::other("it is not a regular file"),
+        error => io::Error::other(error.desc().to_owned()),
     })
 }
 
@@ -83,7 +83,7 @@ fn get(path: &str, output: File) -> io::Result<()> {
             begin(&output, FileHead::Directory)?;
             list(&fd, path, BufWriter::new(output))
         }
-        _ => refuse(format!("{path} is neither a regular file nor a directory")),
+        _ => refuse("it is neither a regular file nor a directory"),
     }
 }
 
@@ -154,15 +154,15 @@ fn list(directory: &OwnedFd, path: &str, mut output: impl Write) -> io::Result<(
 fn put(path: &str, mode: u32, input: File) -> io::Result<()> {
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     if matches!(name, "" | "." | "..") {
-        return refuse(format!("{path} does not name a file"));
+        return refuse("this does not name a file");
     }
     let parent = if parent.is_empty() { "/" } else { parent };
     let directory = open(&File::open("/")?, parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     match fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| kind(stat.st_mode)) {
         // A link is replaced, not followed.
         Ok(SFlag::S_IFREG | SFlag::S_IFLNK) | Err(Errno::ENOENT) => {}
-        Ok(_) => return refuse(format!("{path} is there and is not a regular file")),
-        Err(error) => return refuse(format!("{path}: {}", error.desc())),
+        Ok(_) => return refuse("what is there is not a regular file"),
+        Err(error) => return refuse(error.desc().to_owned()),
     }
     let temporary = Temporary::new(&directory)?;
     let mut file = &temporary.file;

@@ -26,7 +26,7 @@ use crate::monitor::wire::Answer;
 /// What is kept of each channel.
 const HISTORY: usize = 32 << 10;
 /// How long joining the guest may take; it can be held up by the guest.
-const JOINING: Duration = Duration::from_secs(15);
+const JOINING: Duration = Duration::from_secs(20);
 /// How long a program runs on, or waits, without a viewer.
 const ALONE: Duration = Duration::from_secs(10 * 60);
 /// How long the end of a program is kept.
