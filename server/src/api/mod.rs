@@ -4,9 +4,12 @@
 //! hcloud API ("server", "server type") live here and nowhere else. Every answer is JSON in the hcloud API's envelope,
 //! also for paths, methods and bodies that are wrong, and for our own faults.
 //!
+//! What hcloud has no words for is in [`berth`], below `/berth/v1`: same tokens, errors and envelope.
+//!
 //! The OpenAPI description comes from the same code: [`router`] gives both.
 
 mod actions;
+mod berth;
 mod body;
 mod catalog;
 mod datacenters;
@@ -33,9 +36,9 @@ pub use shell::{method_not_allowed, not_found, shell, traced};
 use crate::app::App;
 use crate::auth;
 
-/// The tenant API below `/v1`, and its description.
+/// The tenant API: hcloud's below `/v1`, Berth's own below `/berth/v1`; and the description of both.
 pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
-    let (router, description) = OpenApiRouter::<App>::new()
+    let (hcloud, description) = OpenApiRouter::<App>::new()
         .merge(servers::router())
         .merge(actions::router())
         .merge(server_types::router())
@@ -45,12 +48,16 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(ssh_keys::router())
         .merge(pricing::router())
         .split_for_parts();
-    let router = router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), auth::tenant))
-        .with_state(app);
-    (shell(Router::new().nest("/v1", router)), docs::describe(description))
+    let (own, own_description) = berth::router().split_for_parts();
+    let guarded = |router: Router<App>| {
+        router
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(from_fn_with_state(app.clone(), auth::tenant))
+            .with_state(app.clone())
+    };
+    let router = Router::new().nest("/v1", guarded(hcloud)).nest(berth::PREFIX, guarded(own));
+    (shell(router), docs::describe(description).nest(berth::PREFIX, own_description))
 }
 
 #[cfg(test)]

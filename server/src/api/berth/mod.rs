@@ -1,0 +1,19 @@
+//! `/berth/v1`: what Berth's servers can do and hcloud's API has no words for. A file a feature, each with a `router()`
+//! that is merged here.
+//!
+//! It stands beside `/v1` under the same roof: the same tokens and limits of requests (no handler is reached without a
+//! [`Tenant`](crate::auth::Tenant)), the same errors and actions, the same OpenAPI description. Paths are those of `/v1`
+//! with more behind them (`/servers/{id}/limits`), so an id means the same in both. Bodies are at most
+//! [`MAX_BODY`](crate::api::MAX_BODY). Names of schemas begin with `berth::`, because two of one name would be merged into
+//! one, silently; types that `/v1` has too are used as they are.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+/// What all paths begin with.
+pub(super) const PREFIX: &str = "/berth/v1";
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}
