@@ -36,6 +36,8 @@ pub struct Guest {
     pub boot_epoch: i64,
     /// When its PID 1 was started.
     pub started_at: DateTime<Utc>,
+    /// Whether it stands still.
+    pub frozen: bool,
 }
 
 /// A change that the host noticed by itself.
@@ -78,16 +80,21 @@ pub trait Host: Send + Sync + 'static {
     /// On error nothing but the disk is left. On a disk that never ran, `spec.access` (keys, password) and the other
     /// first-boot files are written; later changes of the password come by [`Host::set_password`].
     fn start(&self, spec: &VpsSpec) -> impl Future<Output = Result<Guest, Fault>> + Send;
-    /// Asks the guest's init to stop; returns at once.
+    /// Asks the guest's init to stop; returns at once. A frozen guest is thawed first.
     fn ask_to_stop(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
-    /// Kills the guest; returns when no process of it is left.
+    /// Kills the guest, frozen or not; returns when no process of it is left.
     fn kill(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Kills a guest whose disk will be deleted next: as [`Host::kill`], but what the guest has not written to its disk
     /// yet may be thrown away.
     fn kill_for_deletion(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send {
         self.kill(id)
     }
-    /// Clears what a guest leaves behind when it is not running: cgroups, rules, interface, sockets. Keeps the disk.
+    /// Makes every process of the running guest stand still; returns when all do. What cannot be frozen now is thawed again.
+    fn freeze(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Lets a frozen guest go on.
+    fn thaw(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Clears what a guest leaves behind when it is not running: cgroups with whatever still is in them, frozen or not,
+    /// rules, interface, sockets. Keeps the disk.
     fn remove_leftovers(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Deletes the disk and all that the host keeps about the VPS. Only after a tombstone, or to undo a create whose
     /// guest never ran; and only when nothing runs.

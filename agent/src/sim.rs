@@ -70,6 +70,10 @@ pub struct Counts {
     pub passwords: u32,
     /// Changes applied to a running guest.
     pub applies: u32,
+    /// Times that a running guest was frozen.
+    pub freezes: u32,
+    /// Times that a frozen guest was thawed.
+    pub thaws: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,12 +83,51 @@ struct SimVps {
     counts: Counts,
 }
 
+impl SimVps {
+    /// Whether that changed anything.
+    fn set_frozen(&mut self, frozen: bool) -> bool {
+        let Some(guest) = &mut self.found.guest else { return false };
+        std::mem::replace(&mut guest.frozen, frozen) != frozen
+    }
+}
+
+/// The starts of guests since the host exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    /// The VPSes in the order in which their starts began.
+    pub order: Vec<VpsId>,
+    /// Starts that are under way.
+    pub now: usize,
+    /// The most that were ever under way at the same time.
+    pub most: usize,
+}
+
+/// A start that is under way, cut short or not.
+struct Starting<'a>(&'a SimHost);
+
+impl<'a> Starting<'a> {
+    fn begin(host: &'a SimHost, id: VpsId) -> Self {
+        let starts = &mut host.lock().starts;
+        starts.order.push(id);
+        starts.now += 1;
+        starts.most = starts.most.max(starts.now);
+        Self(host)
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().starts.now -= 1;
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     behaviour: Behaviour,
     vpses: BTreeMap<VpsId, SimVps>,
     templates: Vec<String>,
     settings: Option<HostSettings>,
+    starts: Starts,
     events: VecDeque<Event>,
     failures: VecDeque<(Option<VpsId>, Effect, Fault)>,
 }
@@ -167,6 +210,15 @@ impl SimHost {
     pub fn running(&self) -> Vec<VpsId> {
         let state = self.lock();
         state.vpses.iter().filter(|(_, v)| v.found.guest.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// What was started since the host exists, or since this was asked last.
+    #[must_use]
+    pub fn take_starts(&self) -> Starts {
+        let starts = &mut self.lock().starts;
+        let taken = starts.clone();
+        *starts = Starts { now: taken.now, most: taken.now, order: Vec::new() };
+        taken
     }
 
     /// The settings that were applied last.
@@ -290,8 +342,10 @@ impl Host for SimHost {
             v.found.last_exit = None;
             v.found.leftovers = true;
         });
+        let starting = Starting::begin(self, spec.id);
         tokio::time::sleep(self.behaviour().start).await;
-        let guest = Guest { boot_epoch: spec.boot_epoch, started_at: Utc::now() };
+        drop(starting);
+        let guest = Guest { boot_epoch: spec.boot_epoch, started_at: Utc::now(), frozen: false };
         self.change(spec.id, |v| {
             v.found.leftovers = false;
             v.found.guest = Some(guest.clone());
@@ -302,12 +356,15 @@ impl Host for SimHost {
 
     async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
         self.refused(id, Effect::Stop)?;
-        self.change(id, |v| v.counts.asks += 1);
+        self.change(id, |v| {
+            v.counts.asks += 1;
+            v.set_frozen(false);
+        });
         if let Some(delay) = self.behaviour().stop {
             let (host, asked) = (self.clone(), self.look(id).guest);
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
-                if host.look(id).guest == asked {
+                if host.look(id).guest.as_ref().map(|g| g.started_at) == asked.map(|g| g.started_at) {
                     host.end_guest(id, Exit::Halt);
                 }
             });
@@ -325,6 +382,18 @@ impl Host for SimHost {
             v.found.unsure = false;
             v.found.leftovers = true;
         });
+        Ok(())
+    }
+
+    async fn freeze(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Freeze)?;
+        self.change(id, |v| v.counts.freezes += u32::from(v.set_frozen(true)));
+        Ok(())
+    }
+
+    async fn thaw(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Freeze)?;
+        self.change(id, |v| v.counts.thaws += u32::from(v.set_frozen(false)));
         Ok(())
     }
 
@@ -350,6 +419,8 @@ impl Host for SimHost {
 
     async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.refused(spec.id, Effect::Password)?;
+        let frozen = self.look(spec.id).guest.is_some_and(|g| g.frozen);
+        assert!(!frozen, "VPS {} stands still and cannot be given a password", spec.id);
         self.change(spec.id, |v| v.counts.passwords += 1);
         Ok(())
     }

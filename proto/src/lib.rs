@@ -24,8 +24,8 @@ pub use report::{
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,
 };
 pub use spec::{
-    Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, StopMode,
-    VpsSpec, Watch,
+    Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, RestartPolicy,
+    StopMode, VpsSpec, Watch,
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};

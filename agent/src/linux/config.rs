@@ -29,6 +29,8 @@ pub struct LinuxConfig {
     pub uplink: Option<String>,
     /// Whether guests see their own figures in `/proc` (by lxcfs, if the host has it).
     pub lxcfs: bool,
+    /// VPSes that are created or started at the same time; none for as many as there are cores, at least four.
+    pub start_parallelism: Option<std::num::NonZeroU32>,
     /// Memory that the host keeps for itself.
     pub memory_reserve_bytes: u64,
     /// Disk that the host keeps for itself, in the file system that holds `state_dir`.
@@ -47,6 +49,7 @@ impl Default for LinuxConfig {
             id_base: 0x3c00_0000,
             uplink: None,
             lxcfs: true,
+            start_parallelism: None,
             memory_reserve_bytes: 512 << 20,
             disk_reserve_bytes: 1 << 30,
         }

@@ -180,7 +180,7 @@ impl LinuxHost {
         match self.monitors.ask(id, &Request::Status).await? {
             Answer::Status { boot_epoch, started_at, .. } => {
                 self.watch.begin(&self.monitors, id);
-                Ok(Guest { boot_epoch, started_at })
+                Ok(Guest { boot_epoch, started_at, frozen: self.tree.frozen(id) })
             }
             other => Err(AskError::Refused(format!("an answer to another question: {other:?}"))),
         }
@@ -207,14 +207,20 @@ impl LinuxHost {
         let (detached, ()) = tokio::join!(self.net.detach(id), self.kill_by_monitor(id, discard));
         failpoint::hit_async("linux.kill.monitor").await;
         self.tree.kill(id).await?;
+        self.lock_is_free(id).await?;
+        Ok(detached?)
+    }
+
+    /// Returns when nobody holds the lock of a VPS any more.
+    async fn lock_is_free(&self, id: VpsId) -> Result<(), Fault> {
         let deadline = Instant::now() + DEATH;
-        while self.monitors.locked(id) {
+        while self.monitors.held(id) {
             if Instant::now() > deadline {
-                return Err(VpsFault::passing("internal", "its monitor does not end"));
+                return Err(VpsFault::passing("internal", "its monitor, or a copy of it, does not end"));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(detached?)
+        Ok(())
     }
 }
 
@@ -291,6 +297,7 @@ impl Host for LinuxHost {
     }
 
     async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
+        self.tree.thaw(id)?;
         match self.monitors.ask(id, &Request::Stop).await {
             Ok(_) | Err(AskError::Gone) => Ok(()),
             Err(error) => Err(VpsFault::passing("internal", format!("it cannot be asked to stop: {error}"))),
@@ -311,6 +318,8 @@ impl Host for LinuxHost {
         }
         let groups = async {
             self.tree.kill(id).await?;
+            // A copy of a dead monitor that stood still in the guest's group may have held its lock.
+            self.lock_is_free(id).await?;
             Ok::<_, Fault>(self.tree.remove(id).await?)
         };
         let (detached, removed) = tokio::join!(self.net.detach(id), groups);
@@ -333,7 +342,19 @@ impl Host for LinuxHost {
         self.ids.release(id)
     }
 
+    async fn freeze(&self, id: VpsId) -> Result<(), Fault> {
+        Ok(self.tree.freeze(id).await?)
+    }
+
+    async fn thaw(&self, id: VpsId) -> Result<(), Fault> {
+        Ok(self.tree.thaw(id)?)
+    }
+
     async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if self.tree.frozen(spec.id) {
+            let message = "the server is frozen, and a password is set while it runs: thaw it first";
+            return Err(VpsFault::passing("internal", message));
+        }
         let request = Request::SetPassword { hash: spec.access.root_password_hash.clone() };
         let answer = self.monitors.ask_patiently(spec.id, &request, CHANGE).await;
         answer.map(|_| ()).map_err(|e| VpsFault::passing("internal", format!("the password is not set: {e}")))

@@ -145,6 +145,7 @@ impl LinuxHost {
             resolvers,
             lxcfs,
             devices: self.devices.clone(),
+            stop_signal: None,
             first_boot: first_boot(spec),
         })
     }
@@ -183,7 +184,7 @@ impl LinuxHost {
                     running_ms = ms(began.elapsed()),
                     "started"
                 );
-                Ok(Guest { boot_epoch: spec.boot_epoch, started_at })
+                Ok(Guest { boot_epoch: spec.boot_epoch, started_at, frozen: false })
             }
             other => Err(refusal(other)),
         }

@@ -1,10 +1,12 @@
 //! Short-lived processes that join a running guest to change something in it.
 //!
 //! A helper enters the guest's user and mount namespaces but not its pid namespace: the guest cannot see or trace it. A
-//! guest can make any file access hang (FUSE), so a helper has seconds to live, and the monitor does not wait for it.
+//! guest can make any file access hang (FUSE), so a helper has seconds to live, and the monitor does not wait for it. It
+//! keeps no descriptor of the monitor but those that it needs: above all not the VPS's lock, which a helper that hangs
+//! would hold on to when the monitor is long dead.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::sched::{CloneFlags, setns};
@@ -13,7 +15,8 @@ use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid};
 
 use super::child;
 use super::start::Newborn;
-use super::sys::{Forked, alarm, exit_now, fork};
+use super::sys::{Forked, alarm, close_all_but, exit_now, fork};
+use crate::failpoint;
 
 const SECONDS: u32 = 10;
 
@@ -36,8 +39,11 @@ impl Helper {
             Forked::Parent { pidfd, .. } => Ok(Self { pidfd, complaint }),
             Forked::Child => {
                 alarm(SECONDS);
-                let result =
-                    catch_unwind(AssertUnwindSafe(|| join(init.pidfd.as_fd()).and_then(|()| work())));
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    close_all_but([init.pidfd.as_raw_fd(), write.as_raw_fd()])?;
+                    failpoint::hit("monitor.helper.begun");
+                    join(init.pidfd.as_fd()).and_then(|()| work())
+                }));
                 let result = result.unwrap_or_else(|_| Err(io::Error::other("the helper has a bug")));
                 let Err(error) = result else { exit_now(0) };
                 let _ = write.write_all(error.to_string().as_bytes());

@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::caller::{Caller, Role, View, say};
 use super::exit;
 use super::helper::Helper;
+use super::oom::OomWatch;
 use super::ring::Ring;
 use super::start::Running;
 use super::stop::{self, Asked};
@@ -41,6 +42,7 @@ pub(super) struct Monitor<'a> {
     asked: bool,
     /// The guest's init could not be asked yet.
     ask_pending: bool,
+    oom: OomWatch,
 }
 
 impl<'a> Monitor<'a> {
@@ -55,6 +57,7 @@ impl<'a> Monitor<'a> {
             helper: None,
             asked: false,
             ask_pending: false,
+            oom: OomWatch::new(start),
         })
     }
 
@@ -151,6 +154,7 @@ impl<'a> Monitor<'a> {
     fn obey(&mut self, index: usize, request: Request) {
         match request {
             Request::Status => {
+                self.oom.look();
                 let answer = Answer::Status {
                     boot_epoch: self.start.boot_epoch,
                     started_at: self.running.started_at,
@@ -229,7 +233,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn ask_to_stop(&mut self) {
-        match stop::ask(&self.running.newborn) {
+        let given = self.start.stop_signal.as_deref().and_then(stop::signal_by_name);
+        match stop::ask(&self.running.newborn, given) {
             Asked::Yes => self.ask_pending = false,
             Asked::NotReady => {}
         }
@@ -260,9 +265,9 @@ impl<'a> Monitor<'a> {
     fn finish(mut self) -> io::Result<()> {
         self.console();
         self.show(); // its last words
-        let Self { start, mut running, mut callers, asked, .. } = self;
+        let Self { start, mut running, mut callers, asked, oom, .. } = self;
         let status = running.newborn.wait()?;
-        let exit: Exit = exit::decode(status, asked);
+        let exit: Exit = exit::decode(status, asked, || oom.killed());
         // Unmounts the disk and frees the loop device, so that whoever hears of the end can use the image.
         drop(running.disk);
         let written = exit::record(&start.exit_file, ExitRecord { boot_epoch: start.boot_epoch, exit }, true);

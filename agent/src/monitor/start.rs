@@ -126,6 +126,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     let newborn = match clone3(how).fatal("making the guest's namespaces")? {
         Forked::Child => {
             drop(ours);
+            drop(lock); // the monitor's alone: a copy that hangs must not keep the VPS locked
             child::run(start, &theirs)
         }
         Forked::Parent { pid, pidfd } => Newborn { pid, pidfd, reaped: false },

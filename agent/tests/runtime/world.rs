@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use berth_agent::host::Host;
 use berth_agent::linux::{LinuxConfig, LinuxHost};
 use berth_agent::monitor::wire::{Answer, Request};
-use berth_proto::{Access, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsId, VpsSpec};
+use berth_proto::{
+    Access, HostSettings, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode, VpsId, VpsSpec,
+};
 use futures_util::FutureExt;
 
 use crate::images;
@@ -132,6 +134,9 @@ impl World {
                 password_epoch: 1,
             },
             user_data: None,
+            frozen: false,
+            restart: RestartPolicy::OnFailure,
+            autostart_order: 0,
         }
     }
 

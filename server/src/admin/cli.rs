@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reference::Reference;
-use super::{hosts, images, places, plans, pools, projects, tokens, users};
+use super::{hosts, images, places, plans, pools, projects, servers, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::hosts::Update;
-use crate::ids::{HostId, TokenId};
+use crate::ids::{HostId, TokenId, VpsId};
 use crate::{db, serve};
 
 /// The operators' commands.
@@ -42,6 +42,9 @@ enum Command {
     /// Whose VPSes are whose.
     #[command(subcommand)]
     Projects(Projects),
+    /// Tenants' servers.
+    #[command(subcommand)]
+    Servers(Servers),
     /// API tokens.
     #[command(subcommand)]
     Tokens(Tokens),
@@ -114,6 +117,16 @@ enum Projects {
     List,
     /// Make a project.
     Create(projects::NewProject),
+}
+
+#[derive(clap::Subcommand)]
+enum Servers {
+    /// Change a server of any project.
+    Set {
+        id: i64,
+        #[command(flatten)]
+        change: servers::Change,
+    },
 }
 
 #[derive(clap::Subcommand)]
@@ -224,6 +237,7 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
+        Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
         Command::Tokens(Tokens::List(of)) => {
             list(tokens::list(app, &of).await?, &["id", "name", "writable", "created_at", "last_used_at"])
         }
@@ -358,6 +372,7 @@ mod tests {
             "x images import --name debian-12 --file /tmp/x.tar.zst",
             "x images build-debian --suite bookworm --mirror http://mirror.example/debian",
             "x pools create nat2 10.9.0.0/24",
+            "x servers set 7 --autostart-order -5",
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",
         ] {

@@ -14,6 +14,7 @@ mod plans;
 mod pools;
 mod projects;
 mod reference;
+mod servers;
 mod tasks;
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod tokens;
@@ -41,6 +42,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(pools::router())
         .merge(places::router())
         .merge(projects::router())
+        .merge(servers::router())
         .merge(tokens::router())
         .merge(users::router())
         .merge(tasks::router())
@@ -85,6 +87,7 @@ mod tests {
             .merge(pools::router())
             .merge(places::router())
             .merge(projects::router())
+            .merge(servers::router())
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())

@@ -7,6 +7,8 @@ use berth_proto::{
 use ipnet::IpNet;
 use sqlx::{PgExecutor, PgPool};
 
+use crate::domain::life::parse_policy;
+
 /// The host's sequence: rises with each change of what it should hold.
 ///
 /// # Errors
@@ -29,6 +31,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
                   v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
                   v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data,
+                  v.frozen, v.restart_policy, v.autostart_order,
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init,
                   a.ip as "ip?: IpNet"
            from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
@@ -98,6 +101,9 @@ struct Row {
     root_password_hash: Option<String>,
     password_epoch: i64,
     user_data: Option<String>,
+    frozen: bool,
+    restart_policy: String,
+    autostart_order: i32,
     image_id: i64,
     sha256: String,
     size_bytes: i64,
@@ -151,6 +157,9 @@ impl Row {
                 password_epoch: self.password_epoch,
             },
             user_data: self.user_data,
+            frozen: self.frozen,
+            restart: parse_policy("restart_policy", &self.restart_policy)?,
+            autostart_order: self.autostart_order,
         })))
     }
 }

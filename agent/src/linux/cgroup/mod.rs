@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use berth_proto::{Limits, VpsId};
 
 mod cpus;
+mod freeze;
 mod layout;
 mod limits;
 mod usage;
@@ -58,6 +59,11 @@ pub enum CgroupError {
     /// The host has no hierarchy with a controller that limits need.
     #[error("this host has no cgroup controller '{0}'; VPSes cannot be limited without it")]
     NoController(&'static str),
+    /// A process did not stand still in time; all go on.
+    #[error(
+        "not every process of {0} could be frozen within 10 seconds; one may wait for a disk or a file system"
+    )]
+    NotFrozen(PathBuf),
     /// Processes were killed and are still there.
     #[error("the processes of {0} did not end when they were killed")]
     NotEmpty(PathBuf),
@@ -133,6 +139,7 @@ impl Tree {
                 membership.v1.push(group);
             }
         }
+        self.thaw(id)?; // a group that was left may have been frozen, and PID 1 is born into it
         self.apply(id, limits)?;
         Ok(membership)
     }
@@ -154,7 +161,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Kills every process of a VPS and waits until none is left.
+    /// Kills every process of a VPS, frozen or not, and waits until none is left.
     ///
     /// # Errors
     /// When the kernel does not let go of them.
@@ -170,6 +177,7 @@ impl Tree {
             for (hierarchy, group) in alive {
                 kill_group(hierarchy, group);
             }
+            self.thaw(id)?; // they die of it, without having run
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

@@ -207,6 +207,7 @@ mod tests {
             resolvers: Vec::new(),
             lxcfs: None,
             devices: None,
+            stop_signal: None,
             first_boot: FirstBoot {
                 ssh_keys: vec!["ssh-ed25519 AAAA".into()],
                 root_password_hash: None,

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "system calls without a wrapper in std or nix")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// libc's constant of this name is too narrow for its value.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -91,6 +91,23 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Resul
 /// Closes every descriptor from `first` on.
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: called before any descriptor at or above `first` has an owner in this process.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0_u32) })
+}
+
+/// Closes every descriptor but those of standard streams and these. For a copy of a process, which goes on with the
+/// owners of all its descriptors in memory: it must drop none of them, and end by [`exit_now`].
+pub(crate) fn close_all_but(mut kept: [RawFd; 2]) -> io::Result<()> {
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        let fd = fd.unsigned_abs();
+        if fd > first {
+            // SAFETY: no descriptor in this range is used or dropped by this process any more, see above.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0_u32) })?;
+        }
+        first = first.max(fd + 1);
+    }
+    // SAFETY: as above.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0_u32) })
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Server {
     placement_group: Option<serde_json::Value>,
     /// Berth's own: how often limits were hit since the guest was started; null while it does not run.
     limit_hits: Option<LimitHits>,
+    /// Berth's own: whether it stands still; see `/berth/v1/servers/{id}/life`.
+    frozen: bool,
 }
 
 /// How often the kernel held a limit against the guest.
@@ -150,6 +152,7 @@ impl Server {
             primary_disk_size: vps.disk_bytes >> 30,
             placement_group: None,
             limit_hits: vps.metrics().map(|metrics| metrics.hits.into()),
+            frozen: vps.observed_frozen,
         })
     }
 }
