@@ -8,7 +8,10 @@ echo "kernel $(uname -r), cgroups $(stat -fc %T /sys/fs/cgroup) with $(cat /sys/
 echo "security modules: $(cat /sys/kernel/security/lsm)"
 failed=0
 passed=0
+mkdir -p /berth/tmp
 while read -r binary name; do
+    # The kernel charges a guest for the pages of its disk if that is on a tmpfs, as /tmp is, and these count pages.
+    case $name in limits::*) export TMPDIR=/berth/tmp ;; *) unset TMPDIR ;; esac
     began=$(cut -d. -f1 /proc/uptime)
     if timeout 240 "/berth/$binary" --exact "$name" --nocapture </dev/null >/tmp/out 2>&1 && grep -q '1 passed' /tmp/out; then
         passed=$((passed + 1))
