@@ -47,9 +47,11 @@ impl Superblock {
     /// group costs its inode table (256 bytes an inode) and two bitmaps.
     pub(crate) fn length_for(&self, bytes: u64) -> u64 {
         let now = self.blocks() * self.block_size();
-        let lacking = bytes.saturating_sub(self.usable());
         let group = self.word(0x20).max(1) * self.block_size();
         let cost = self.inodes_per_group() * 256 + 2 * self.block_size();
+        // resize2fs leaves the superblock's own count at zero until it is mounted
+        let usable = self.usable().min(now.saturating_sub(now.div_ceil(group) * cost));
+        let lacking = bytes.saturating_sub(usable);
         let net = group.saturating_sub(cost).max(self.block_size());
         let more = u128::from(lacking) * u128::from(group) / u128::from(net);
         let slack = if lacking == 0 { 0 } else { 1 << 20 };
@@ -84,10 +86,11 @@ mod tests {
         assert_eq!(superblock.usable(), ((1_u64 << 32) + 900) * 4096);
         let mut made = bytes;
         made[0x150] = 0;
+        made[0x248] = 0;
         made[0x20..0x24].copy_from_slice(&32_768_u32.to_le_bytes());
         made[0x28..0x2c].copy_from_slice(&8192_u32.to_le_bytes());
         let made = Superblock(made);
-        assert_eq!(made.length_for(900 * 4096), 1000 * 4096);
+        assert_eq!(made.length_for(400 * 4096), 1000 * 4096);
         let long = made.length_for(1 << 30);
         assert!(long > 1 << 30 && long < (1 << 30) / 100 * 103, "{long}");
         let exact = ((1_u64 << 32) + 1000) * 4096;
