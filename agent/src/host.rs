@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
+    VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -105,6 +106,10 @@ pub trait Host: Send + Sync + 'static {
     fn apply(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Use of resources of a running guest.
     fn vps_metrics(&self, id: VpsId) -> impl Future<Output = Option<VpsMetrics>> + Send;
+    /// What became of each limit of a running guest, as the kernel holds it now.
+    fn vps_limits(&self, id: VpsId) -> impl Future<Output = Vec<LimitState>> + Send;
+    /// What happened to a running guest lately, oldest first, at most 16.
+    fn vps_events(&self, id: VpsId) -> impl Future<Output = Vec<VpsEvent>> + Send;
     /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
     /// open at once; all see the same.
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;

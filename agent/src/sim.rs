@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, VpsEvent, VpsFault,
+    VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -23,6 +24,7 @@ use crate::host::{Event, Fault, Found, Guest, Host};
 use crate::plan::Effect;
 
 mod console;
+mod limits;
 
 pub use console::greeting;
 
@@ -81,6 +83,8 @@ struct SimVps {
     found: Found,
     disk_bytes: i64,
     counts: Counts,
+    limits: Limits,
+    events: Vec<VpsEvent>,
 }
 
 impl SimVps {
@@ -174,6 +178,16 @@ impl SimHost {
         drop(state);
         self.consoles.close(id);
         self.noticed.notify_one();
+    }
+
+    /// Something happens to a running guest.
+    pub fn happen(&self, id: VpsId, what: VpsHappening) {
+        if let Some(vps) = self.lock().vpses.get_mut(&id) {
+            let seq = vps.events.last().map_or(1, |last| last.seq + 1);
+            vps.events.push(VpsEvent { seq, at: Utc::now(), what });
+            let old = vps.events.len().saturating_sub(16);
+            vps.events.drain(..old);
+        }
     }
 
     /// The machine restarts: every guest is gone, and nobody saw how.
@@ -349,6 +363,8 @@ impl Host for SimHost {
         self.change(spec.id, |v| {
             v.found.leftovers = false;
             v.found.guest = Some(guest.clone());
+            v.limits = spec.limits;
+            v.events.clear();
             v.counts.starts += 1;
         });
         Ok(guest)
@@ -427,7 +443,10 @@ impl Host for SimHost {
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.refused(spec.id, Effect::Apply)?;
-        self.change(spec.id, |v| v.counts.applies += 1);
+        self.change(spec.id, |v| {
+            v.counts.applies += 1;
+            v.limits = spec.limits;
+        });
         Ok(())
     }
 
@@ -446,6 +465,18 @@ impl Host for SimHost {
             net_out_bytes: age,
             ..VpsMetrics::default()
         })
+    }
+
+    async fn vps_limits(&self, id: VpsId) -> Vec<LimitState> {
+        let state = self.lock();
+        let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
+        running.map(|vps| limits::held(&vps.limits)).unwrap_or_default()
+    }
+
+    async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
+        let state = self.lock();
+        let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
+        running.map(|vps| vps.events.clone()).unwrap_or_default()
     }
 
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {

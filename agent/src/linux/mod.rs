@@ -13,26 +13,33 @@
 //! <state>/vps/<id>/exit.json         how its last guest ended (written by the monitor)
 //! <state>/vps/<id>/monitor.log       what its last monitor complained about
 //! <run>/<id>/ctl.sock, lock          its monitor
+//! <run>/<id>/limits.json             what was asked for of the running guest
+//! <run>/<id>/events.json             what happened to it
 //! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
 //! ```
 
+mod asked;
 pub mod cgroup;
 mod config;
 mod devices;
 pub mod disk;
 mod fault;
+mod happenings;
 mod host_key;
 pub mod ids;
+mod kmsg;
 pub mod load;
 pub mod lxcfs;
 mod measure;
 mod monitors;
 pub mod net;
+mod open_files;
 mod resize;
 mod resolvers;
 mod start;
 mod template;
+mod told;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -40,13 +47,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
+    VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
 
 pub use self::config::{ConfigError, LinuxConfig};
+use self::disk::Size;
 use self::fault::internal;
+use self::happenings::Happenings;
 use self::monitors::{AskError, Monitors};
 use self::template::Templates;
 use self::watch::Watch;
@@ -76,6 +86,7 @@ pub struct LinuxHost {
     monitors: Monitors,
     load: load::Load,
     watch: Watch,
+    happenings: Happenings,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
@@ -94,15 +105,23 @@ impl LinuxHost {
         }
         let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?;
         net.ensure().await?;
+        let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
+        let monitors = Monitors::new(run);
+        for id in monitors.list() {
+            if let Some(limits) = asked::load(&monitors.dir(id)).filter(|_| tree.has(id)) {
+                tree.remember(id, &limits);
+            }
+        }
         let host = Self {
             monitor: monitor.clone(),
             devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
-            tree: Arc::new(cgroup::Tree::open(&config.cgroup_parent)?),
+            happenings: Happenings::new(tree.clone(), run),
+            tree,
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
             ids: ids::Ids::open(state, config.id_base).map_err(|e| internal("reading user id ranges", &e))?,
             templates: Templates::open(state, &monitor).map_err(|e| internal("reading templates", &e))?,
-            monitors: Monitors::new(run),
+            monitors,
             load: load::Load::default(),
             watch: Watch::default(),
             settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
@@ -280,7 +299,7 @@ impl Host for LinuxHost {
 
     async fn create_disk(&self, spec: &VpsSpec) -> Result<(), Fault> {
         failpoint::hit_async("linux.create_disk.begun").await;
-        self.disks.create(spec.id, spec.limits.disk_bytes).await?;
+        self.disks.create(spec.id, Size::of(&spec.limits)).await?;
         failpoint::hit_async("linux.create_disk.made").await;
         Ok(())
     }
@@ -327,6 +346,7 @@ impl Host for LinuxHost {
         detached?;
         removed?;
         gone(std::fs::remove_dir_all(self.monitors.dir(id)), "removing its run directory")?;
+        self.happenings.forget(id);
         self.disks.discard_half_made(id).await
     }
 
@@ -366,6 +386,14 @@ impl Host for LinuxHost {
 
     async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {
         self.measure_vps(id).await
+    }
+
+    async fn vps_limits(&self, id: VpsId) -> Vec<LimitState> {
+        self.limit_states(id).await
+    }
+
+    async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
+        self.happenings.of(id)
     }
 
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {

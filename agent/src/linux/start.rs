@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 
 use super::cgroup::Membership;
 use super::fault::internal;
-use super::{LinuxHost, host_key, make_private_dir, net, resolvers};
+use super::{LinuxHost, asked, host_key, make_private_dir, net, resolvers};
 use crate::failpoint;
 use crate::host::{Fault, Guest, Host as _};
 use crate::monitor::wire::{CloudInit, FirstBoot, FromMonitor, GuestNet, Start, ToMonitor};
@@ -70,6 +70,8 @@ impl LinuxHost {
         let run_dir = self.monitors.dir(spec.id);
         make_private_dir(&run_dir).map_err(|e| internal("making the run directory", &e))?;
         let _ = std::fs::remove_file(self.exit_file(spec.id));
+        asked::save(&run_dir, &spec.limits).map_err(|e| internal("noting the limits", &e))?;
+        self.happenings.begin(spec.id);
         failpoint::hit_async("linux.start.begun").await;
 
         let (mut child, channel) = self.spawn_monitor(spec)?;
@@ -139,6 +141,7 @@ impl LinuxHost {
             template: plan.template,
             id_base: plan.id_base,
             memory_bytes: u64::try_from(spec.limits.memory_bytes).unwrap_or(0),
+            open_files: u64::try_from(spec.limits.open_files).unwrap_or(0),
             cgroups_v1: groups.v1,
             cgroup_v2,
             net: spec.net.ipv4.map(|address| GuestNet { address, gateway: net::GATEWAY }),
@@ -169,11 +172,13 @@ impl LinuxHost {
         if let Err(fault) = self.net.attach(spec.id, pid, spec.net.ipv4, &spec.net.mac).await {
             return Err(cause(&mut channel, fault.into()).await);
         }
+        self.limit_bandwidth(spec).await;
         let connected = began.elapsed();
         failpoint::hit_async("linux.start.connected").await;
         say(&mut channel, &ToMonitor::Go).await?;
         match hear(&mut channel).await? {
             FromMonitor::Running { started_at } => {
+                self.limit_disk(spec).await?;
                 let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
                 tracing::info!(
                     vps = %spec.id,

@@ -30,6 +30,8 @@ mod tree;
 mod unpack;
 pub mod wire;
 
+pub(crate) use child::confine::open_files;
+
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::fd::AsFd;

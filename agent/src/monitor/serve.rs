@@ -180,9 +180,12 @@ impl<'a> Monitor<'a> {
             Request::Wait => self.callers[index].role = Role::Waiting,
             Request::Disk => {
                 let answer = match self.running.disk.usage() {
-                    Ok((total, used)) => {
-                        Answer::Disk { total, used, loop_device: self.running.disk.loop_device }
-                    }
+                    Ok(usage) => Answer::Disk {
+                        total: usage.total,
+                        used: usage.used,
+                        loop_device: self.running.disk.loop_device,
+                        inodes: usage.inodes,
+                    },
                     Err(error) => Answer::Failed { message: error.to_string() },
                 };
                 self.answer(index, &answer);

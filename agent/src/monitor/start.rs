@@ -14,6 +14,7 @@ use std::time::Duration;
 use berth_proto::Exit;
 use chrono::{DateTime, Utc};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::barrier::{self, Barrier, Signal};
@@ -114,6 +115,12 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     let _ = fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).step("making the control socket")?;
 
+    let most = child::confine::open_files(start.open_files);
+    let (_, own) = getrlimit(Resource::RLIMIT_NOFILE).step("reading limits")?;
+    if start.open_files > own {
+        // Needs a right that not every agent has; without it the guest gets what this process has, and the report tells.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, own.min(most), most);
+    }
     let cgroup = File::open(&start.cgroup_v2).step("opening the guest's cgroup")?;
     let (ours, theirs) = barrier::pair().step("making a channel")?;
     let namespaces = libc::CLONE_NEWUSER

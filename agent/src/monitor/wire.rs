@@ -40,6 +40,9 @@ pub struct Start {
     pub id_base: u32,
     /// Memory of the plan in bytes; sizes the guest's memory file systems.
     pub memory_bytes: u64,
+    /// Descriptors that one process may open; 0 for the usual.
+    #[serde(default)]
+    pub open_files: u64,
     /// cgroup v1 directories to join.
     pub cgroups_v1: Vec<PathBuf>,
     /// The cgroup v2 directory that is delegated to the guest.
@@ -183,6 +186,9 @@ pub enum Answer {
         used: u64,
         /// Number of the loop device.
         loop_device: u32,
+        /// Inodes in all; 0 from a monitor that does not count them.
+        #[serde(default)]
+        inodes: u64,
     },
     /// It was done.
     Done,

@@ -10,6 +10,7 @@ mod boot;
 mod hostile;
 mod images;
 mod life;
+mod limits;
 mod outside;
 mod tiny;
 mod walls;

@@ -18,6 +18,7 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
 mod rules;
+mod shape;
 mod sysctl;
 mod uplink;
 
@@ -48,6 +49,9 @@ pub enum NetError {
     /// nft refused a change.
     #[error("nft refused a rule: {0}")]
     Nft(String),
+    /// tc refused a limit.
+    #[error("tc refused a limit: {0}")]
+    Shape(String),
     /// A MAC address or pool that makes no sense.
     #[error("{0:?} is no MAC address or IPv4 network")]
     Malformed(String),
@@ -211,8 +215,13 @@ impl Net {
     }
 
     async fn remove_link(&self, id: VpsId) -> Result<()> {
-        let name = self.name(id);
-        let Ok(index) = if_nametoindex(name.as_str()) else { return Ok(()) };
+        // first, because what is left is found by the other's name
+        self.unshape(id).await?;
+        self.remove_by_name(&self.name(id)).await
+    }
+
+    async fn remove_by_name(&self, name: &str) -> Result<()> {
+        let Ok(index) = if_nametoindex(name) else { return Ok(()) };
         match self.handle.link().del(index).execute().await {
             Err(rtnetlink::Error::NetlinkError(e)) if e.raw_code() == -libc::ENODEV => Ok(()),
             other => other.map_err(|source| NetError::Netlink { what: format!("removing {name}"), source }),

@@ -148,3 +148,27 @@ fn what_is_malformed_is_refused_before_anything_is_made() {
         assert!(parse_pool(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn bandwidth_is_set_changed_and_taken_back() {
+    in_namespace(|net, _| async move {
+        let guest = Guest::start();
+        let id = VpsId(7);
+        net.attach(id, guest.pid(), Some(Ipv4Addr::new(10, 77, 0, 2)), "02:00:00:00:00:01").await.unwrap();
+        assert_eq!(net.shaped(id).await, None);
+        for mbit in [100, 100, 20, 1] {
+            if let Err(error) = net.shape(id, mbit).await {
+                eprintln!("SKIPPED: this kernel does not shape: {error}");
+                break;
+            }
+            assert_eq!(net.shaped(id).await, Some(mbit));
+        }
+        net.shape(id, 0).await.unwrap();
+        net.shape(id, 0).await.unwrap();
+        assert_eq!(net.shaped(id).await, None);
+        let _ = net.shape(id, 5).await;
+        assert_eq!(net.list(), [id], "what traffic takes its turn through is no VPS's interface");
+        net.detach(id).await.unwrap();
+        assert!(!sh("ip -o link").contains("bti7"));
+    });
+}

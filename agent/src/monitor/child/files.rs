@@ -201,6 +201,7 @@ mod tests {
             template: "/".into(),
             id_base: 0,
             memory_bytes: 1 << 30,
+            open_files: 0,
             cgroups_v1: Vec::new(),
             cgroup_v2: "/".into(),
             net: None,

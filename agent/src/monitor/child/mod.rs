@@ -5,7 +5,7 @@
 //! root user, builds its root, pivots, and lets go of the host's tree. From there no path can lead to the host any more,
 //! and everything else is done inside: the image may be hostile.
 
-mod confine;
+pub(super) mod confine;
 mod console;
 mod devices;
 mod files;
@@ -101,7 +101,7 @@ fn become_init(start: &Start, parent: &Barrier) -> Result<std::convert::Infallib
     parent.send(Signal::Console, "", &[master.as_fd(), slave.as_fd()]).step("handing over the console")?;
     root::share(&tree)?;
     drop(tree);
-    confine::apply(slave.as_fd())?;
+    confine::apply(slave.as_fd(), start.open_files)?;
     execute(start)
 }
 
