@@ -2,13 +2,13 @@
 //!
 //! The reconciler is the only caller and the only one that retries, but for what only reads. Every method is idempotent:
 //! called again after a crash at any point it ends in the same state. Methods of one VPS are never called at the same
-//! time, except those of its console; those of different VPSes are.
+//! time, except those of its console and its sessions; those of different VPSes are.
 
 use std::path::Path;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
-    VpsMetrics, VpsSpec,
+    Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
+    TerminalSize, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,12 +48,43 @@ pub enum Event {
     Ended(VpsId),
 }
 
+/// What is asked about a program that runs in a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionChange {
+    /// Send it a signal, by the kernel's number.
+    Signal(i32),
+    /// Give its terminal this size.
+    Resize(TerminalSize),
+    /// Kill it, and all that it started.
+    Kill,
+}
+
+/// How a session is opened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionStart {
+    /// By running a program under this name, unless that has been done.
+    Exec(String, ExecSpec),
+    /// By the name of one that was begun, from these bytes of its two channels on.
+    Attach(String, [u64; 2]),
+    /// By doing something with a file. Such a session has no name, and ends with its connection.
+    File(FileTask),
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+pub struct Session<C> {
+    /// Carries [`crate::frames`].
+    pub connection: C,
+    /// Numbers of the first bytes that will come, of standard output and error.
+    pub from: [u64; 2],
+}
+
 /// Failure of an effect, as it will be shown to the person who asked.
 pub type Fault = VpsFault;
 
 /// A machine that can hold VPSes.
 pub trait Host: Send + Sync + 'static {
-    /// Bytes of a console: what is read is the guest's output, what is written are keys.
+    /// Bytes of a console: what is read is the guest's output, what is written are keys. Also those of a session.
     type Console: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     /// What this machine is and lacks.
@@ -115,6 +146,19 @@ pub trait Host: Send + Sync + 'static {
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;
     /// Tells the guest the size of its console's window.
     fn resize_console(&self, id: VpsId, cols: u16, rows: u16) -> impl Future<Output = ()> + Send;
+    /// Opens a session in a running guest. The fault's code is `no_session` when there is none of that name.
+    fn session(
+        &self,
+        id: VpsId,
+        start: &SessionStart,
+    ) -> impl Future<Output = Result<Session<Self::Console>, Fault>> + Send;
+    /// Changes a session. The fault's code is `no_session` when there is none of that name.
+    fn change_session(
+        &self,
+        id: VpsId,
+        session: &str,
+        change: SessionChange,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// The next thing that the host noticed by itself.
     fn next_event(&self) -> impl Future<Output = Event> + Send;
 }

@@ -19,7 +19,8 @@
 //! * [`board`]: where the line and the workers meet. [`report`]: what is said of a VPS (pure).
 //! * [`plan`] and [`record`]: what to do next, and what must be remembered for that (pure).
 //! * [`reconcile`]: runs the plans, and is the only place that retries, with the waits of [`backoff`].
-//! * [`streams`]: consoles, which the control plane asks for and the agent opens.
+//! * [`streams`]: consoles, programs and files, which the control plane asks for and the agent opens. [`frames`]: a
+//!   program's bytes between agent and monitor.
 //! * [`store`]: what is on disk. [`host`]: the one seam to the machine, with [`linux`] and [`sim`] behind it.
 //! * [`monitor`]: the other program, parent of one VPS. [`doctor`]: what the machine lacks. [`failpoint`]: where tests
 //!   kill us.
@@ -33,6 +34,7 @@ pub mod doctor;
 pub mod enrol;
 mod ext4;
 pub mod failpoint;
+pub mod frames;
 pub mod host;
 pub mod images;
 pub mod link;

@@ -20,11 +20,12 @@ use berth_proto::{
 use chrono::Utc;
 use tokio::sync::Notify;
 
-use crate::host::{Event, Fault, Found, Guest, Host};
+use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
 use crate::plan::Effect;
 
 mod console;
 mod limits;
+mod sessions;
 
 pub use console::greeting;
 
@@ -142,6 +143,7 @@ pub struct SimHost {
     state: Arc<Mutex<State>>,
     noticed: Arc<Notify>,
     consoles: console::Consoles,
+    sessions: sessions::Sessions,
 }
 
 impl SimHost {
@@ -177,6 +179,7 @@ impl SimHost {
         state.events.push_back(Event::Ended(id));
         drop(state);
         self.consoles.close(id);
+        self.sessions.close(id);
         self.noticed.notify_one();
     }
 
@@ -195,6 +198,7 @@ impl SimHost {
         let mut state = self.lock();
         for (id, vps) in &mut state.vpses {
             self.consoles.close(*id);
+            self.sessions.close(*id);
             vps.found.guest = None;
             vps.found.last_exit = None;
             vps.found.leftovers = false;
@@ -488,6 +492,21 @@ impl Host for SimHost {
 
     async fn resize_console(&self, id: VpsId, cols: u16, rows: u16) {
         self.consoles.print(id, &format!("window {cols}x{rows}\r\n"));
+    }
+
+    async fn session(
+        &self,
+        id: VpsId,
+        start: &SessionStart,
+    ) -> Result<Session<tokio::io::DuplexStream>, Fault> {
+        match self.look(id).guest {
+            Some(_) => self.sessions.open(id, start),
+            None => Err(VpsFault::passing("not_running", "the server is not running")),
+        }
+    }
+
+    async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
+        self.sessions.change(id, session, change)
     }
 
     async fn next_event(&self) -> Event {

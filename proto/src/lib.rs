@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod enrol;
+mod exec;
 mod ids;
 mod report;
 mod spec;
@@ -18,6 +19,10 @@ mod stream;
 mod token;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
+pub use exec::{
+    ExecControl, ExecEnd, ExecEvent, ExecSignal, ExecSpec, FileHead, FileTask, LARGEST_EXEC, LARGEST_FILE,
+    TerminalSize, channel, check_path, is_session,
+};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exec::{ExecSpec, FileTask};
 use crate::{AGENT_API, VpsId};
 
 /// The largest message of a stream, in bytes. Whoever sends a larger one is cut off.
@@ -27,13 +28,49 @@ pub struct StreamOffer {
 }
 
 /// What a stream carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Stream {
     /// The console of a running VPS: its last output, then whatever comes; and keys the other way.
     Console {
         /// Which VPS.
         vps: VpsId,
+    },
+    /// A program, which is begun for it. Binary messages begin with a byte that names the [`crate::channel`]; controls are
+    /// [`crate::ExecControl`] and [`crate::ExecEvent`]. A session that is there already is not begun again but shown.
+    Exec {
+        /// Which VPS.
+        vps: VpsId,
+        /// What it is called from now on.
+        session: String,
+        /// What to run.
+        spec: ExecSpec,
+    },
+    /// A program that was begun before, from these bytes of its output on.
+    ExecAttach {
+        /// Which VPS.
+        vps: VpsId,
+        /// Which program.
+        session: String,
+        /// Bytes of standard output that are known.
+        stdout: u64,
+        /// Bytes of standard error that are known.
+        stderr: u64,
+    },
+    /// The end of a program and all that it started. Nothing is carried; the close tells what came of it.
+    ExecKill {
+        /// Which VPS.
+        vps: VpsId,
+        /// Which program.
+        session: String,
+    },
+    /// A file. A get answers with a line of JSON ([`crate::FileHead`]) and then the bytes; a put takes bytes until the
+    /// text message `{"stdin_close":{}}`. What was done is told by the close.
+    File {
+        /// Which VPS.
+        vps: VpsId,
+        /// What to do.
+        task: FileTask,
     },
     /// Something that this release does not know; it is left alone.
     #[serde(other)]
@@ -95,6 +132,8 @@ pub mod close {
     pub const REFUSED: u16 = 4006;
     /// The VPS, or the right to see it, is gone.
     pub const GONE: u16 = 4007;
+    /// There is no such session or file, or it is none that this can be done to; the reason says what.
+    pub const NO_SUCH: u16 = 4008;
     /// The server stops; another will answer (the standard's own code).
     pub const RESTART: u16 = 1012;
 }
@@ -106,10 +145,10 @@ mod tests {
     #[test]
     fn an_offer_of_a_later_release_does_not_break_the_watch() {
         let json = r#"[{"id":"a","what":{"kind":"console","vps":7},"url":null,"more":1},
-                       {"id":"b","what":{"kind":"exec","vps":7}}]"#;
+                       {"id":"b","what":{"kind":"hologram","vps":7}}]"#;
         let offers: Vec<StreamOffer> = serde_json::from_str(json).unwrap();
         assert_eq!(offers[0].what, Stream::Console { vps: VpsId(7) });
-        assert_eq!((offers[1].what, &offers[1].url), (Stream::Unknown, &None));
+        assert_eq!((&offers[1].what, &offers[1].url), (&Stream::Unknown, &None));
         let again = serde_json::to_string(&offers[0]).unwrap();
         assert_eq!(serde_json::from_str::<StreamOffer>(&again).unwrap(), offers[0]);
     }

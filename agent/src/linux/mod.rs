@@ -37,6 +37,7 @@ pub mod net;
 mod open_files;
 mod resize;
 mod resolvers;
+mod sessions;
 mod start;
 mod template;
 mod told;
@@ -62,7 +63,7 @@ use self::template::Templates;
 use self::watch::Watch;
 use crate::doctor;
 use crate::failpoint;
-use crate::host::{Event, Fault, Found, Guest, Host};
+use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
 use crate::monitor::wire::{Answer, ExitRecord, Request};
 
 /// How long a guest that was killed may take to be gone; its disk's last writes are part of it.
@@ -406,6 +407,14 @@ impl Host for LinuxHost {
         if let Err(e) = self.monitors.ask(id, &Request::Resize { cols, rows }).await {
             tracing::debug!(vps = %id, error = %e, "the console keeps its size");
         }
+    }
+
+    async fn session(&self, id: VpsId, start: &SessionStart) -> Result<Session<UnixStream>, Fault> {
+        self.open_session(id, start).await
+    }
+
+    async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
+        self.ask_session(id, session, change).await
     }
 
     async fn next_event(&self) -> Event {

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berth_proto::VpsId;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use crate::monitor::wire::{Answer, Request};
 
 /// How long a monitor may take for an answer that needs no help of the guest.
 const PROMPT: Duration = Duration::from_secs(2);
+/// No answer before a session's frames is longer, in bytes.
+const LONGEST_ANSWER: usize = 8 << 10;
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +92,26 @@ impl Monitors {
         }
     }
 
+    /// Opens a session; the numbers of its first bytes. What follows the answer is left in the connection.
+    pub(super) async fn session(
+        &self,
+        id: VpsId,
+        request: &Request,
+        patience: Duration,
+    ) -> Result<(UnixStream, Answer), AskError> {
+        let mut stream = self.connect(id).await?;
+        let talk = async {
+            stream.write_all(&line(request)).await?;
+            answer_only(&mut stream).await
+        };
+        match tokio::time::timeout(patience, talk).await {
+            Ok(Ok(Answer::Failed { message })) => Err(AskError::Refused(message)),
+            Ok(Ok(answer)) => Ok((stream, answer)),
+            Ok(Err(error)) => Err(self.why_not(id, error)),
+            Err(_) => Err(AskError::Silent(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
     /// Returns when the monitor of a VPS has ended, or cannot be reached.
     pub(super) async fn ended(&self, id: VpsId) {
         if let Ok(stream) = self.connect(id).await {
@@ -153,6 +175,18 @@ fn line(request: &Request) -> Vec<u8> {
     let mut line = serde_json::to_vec(request).expect("a request is always JSON");
     line.push(b'\n');
     line
+}
+
+/// Reads one line and not a byte more.
+async fn answer_only(stream: &mut UnixStream) -> io::Result<Answer> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => return Ok(serde_json::from_slice(&line)?),
+            _ if line.len() >= LONGEST_ANSWER => return Err(io::ErrorKind::InvalidData.into()),
+            byte => line.push(byte),
+        }
+    }
 }
 
 async fn converse(stream: UnixStream, request: &Request) -> io::Result<Option<Answer>> {

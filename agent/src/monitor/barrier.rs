@@ -27,6 +27,8 @@ pub(crate) enum Signal {
     Go = b'G',
     /// From the child, with master and slave: this is my console.
     Console = b'C',
+    /// From a process that joined a guest, with the pidfd of the program and, if it has a terminal, the other side of that.
+    Joined = b'J',
     /// From the child: it failed; the text says why.
     Failed = b'f',
     /// As `Failed`, and trying again will not help.
@@ -75,11 +77,25 @@ impl Barrier {
         }
     }
 
+    /// As [`Self::receive`], but an error that would block when nothing has come yet.
+    pub(crate) fn try_receive(&self) -> io::Result<Message> {
+        match self.receive_with(MsgFlags::MSG_DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.receive_with(MsgFlags::MSG_DONTWAIT)
+            }
+            result => result,
+        }
+    }
+
     fn receive_once(&self) -> io::Result<Message> {
+        self.receive_with(MsgFlags::empty())
+    }
+
+    fn receive_with(&self, how: MsgFlags) -> io::Result<Message> {
         let mut bytes = [0_u8; 2048];
         let mut space = nix::cmsg_space!([i32; 4]);
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC | how;
         let (n, fds) = {
             let got = recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
             let mut fds = Vec::new();
@@ -109,8 +125,15 @@ impl Barrier {
 }
 
 fn parse(byte: u8) -> io::Result<Signal> {
-    let all =
-        [Signal::Mapped, Signal::Layers, Signal::Go, Signal::Console, Signal::Failed, Signal::FailedForGood];
+    let all = [
+        Signal::Mapped,
+        Signal::Layers,
+        Signal::Go,
+        Signal::Console,
+        Signal::Joined,
+        Signal::Failed,
+        Signal::FailedForGood,
+    ];
     let found = all.into_iter().find(|signal| *signal as u8 == byte);
     found.ok_or_else(|| io::Error::other(format!("unknown message {byte:#x}")))
 }

@@ -5,18 +5,16 @@
 //! keeps no descriptor of the monitor but those that it needs: above all not the VPS's lock, which a helper that hangs
 //! would hold on to when the monitor is long dead.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid};
 
+use super::barrier::{self, Barrier};
 use super::child;
-use super::start::Newborn;
-use super::sys::{Forked, alarm, close_all_but, exit_now, fork};
-use crate::failpoint;
+use super::failure::Step as _;
+use super::join::{Depth, Target, inside};
+use super::sys::{Forked, alarm, fork};
 
 const SECONDS: u32 = 10;
 
@@ -24,30 +22,20 @@ const SECONDS: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Helper {
     pidfd: OwnedFd,
-    complaint: io::PipeReader,
+    complaint: Barrier,
 }
 
 impl Helper {
     /// Sets root's password in a running guest.
-    pub(super) fn set_password(init: &Newborn, hash: Option<&str>) -> io::Result<Self> {
-        Self::run(init, || child::set_password_here(hash))
-    }
-
-    fn run(init: &Newborn, work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
-        let (complaint, mut write) = io::pipe()?;
+    pub(super) fn set_password(target: Target<'_>, hash: Option<&str>) -> io::Result<Self> {
+        let (complaint, theirs) = barrier::pair()?;
         match fork()? {
             Forked::Parent { pidfd, .. } => Ok(Self { pidfd, complaint }),
             Forked::Child => {
                 alarm(SECONDS);
-                let result = catch_unwind(AssertUnwindSafe(|| {
-                    close_all_but([init.pidfd.as_raw_fd(), write.as_raw_fd()])?;
-                    failpoint::hit("monitor.helper.begun");
-                    join(init.pidfd.as_fd()).and_then(|()| work())
-                }));
-                let result = result.unwrap_or_else(|_| Err(io::Error::other("the helper has a bug")));
-                let Err(error) = result else { exit_now(0) };
-                let _ = write.write_all(error.to_string().as_bytes());
-                exit_now(1)
+                inside(target, None, Depth::Files, (&theirs, &[]), || {
+                    child::set_password_here(hash).step("setting the password").map(|()| 0)
+                })
             }
         }
     }
@@ -58,26 +46,12 @@ impl Helper {
     }
 
     /// What came of it.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         use nix::sys::wait::WaitStatus;
         match waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED)? {
             WaitStatus::Exited(_, 0) => Ok(()),
             WaitStatus::Signaled(..) => Err(io::Error::other("the guest did not let it finish in time")),
-            _ => {
-                let mut text = String::new();
-                self.complaint.read_to_string(&mut text)?;
-                Err(io::Error::other(text))
-            }
+            _ => Err(io::Error::other(self.complaint.receive()?.text)),
         }
     }
-}
-
-fn join(init: BorrowedFd<'_>) -> io::Result<()> {
-    setns(init, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
-    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
-    setgroups(&[])?;
-    setresgid(gid, gid, gid)?;
-    setresuid(uid, uid, uid)?;
-    chdir("/")?;
-    Ok(())
 }

@@ -14,8 +14,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::caller::{Caller, Role, View, say};
+use super::exec::Sessions;
 use super::exit;
 use super::helper::Helper;
+use super::join::Target;
 use super::oom::OomWatch;
 use super::ring::Ring;
 use super::start::Running;
@@ -24,7 +26,8 @@ use super::sys::{pidfd_send_signal, resize_terminal};
 use super::wire::{Answer, ExitRecord, Request, Start};
 
 const MAX_CONNECTIONS: usize = 32;
-const MAX_REQUEST: usize = 8 << 10;
+/// A program's arguments and environment are the most that is asked.
+const MAX_REQUEST: usize = 2 * berth_proto::LARGEST_EXEC;
 const CONSOLE_HISTORY: usize = 64 << 10;
 /// How often an init that was not ready to be asked is looked at again, in milliseconds.
 const ASK_AGAIN: u16 = 100;
@@ -38,6 +41,7 @@ pub(super) struct Monitor<'a> {
     history: Ring,
     callers: VecDeque<Caller>,
     helper: Option<Helper>,
+    sessions: Sessions,
     /// The control plane wants the guest to end.
     asked: bool,
     /// The guest's init could not be asked yet.
@@ -55,6 +59,7 @@ impl<'a> Monitor<'a> {
             history: Ring::new(CONSOLE_HISTORY),
             callers: VecDeque::with_capacity(MAX_CONNECTIONS),
             helper: None,
+            sessions: Sessions::default(),
             asked: false,
             ask_pending: false,
             oom: OomWatch::new(start),
@@ -70,6 +75,8 @@ impl<'a> Monitor<'a> {
             fds.push(PollFd::new(self.running.listener.as_fd(), PollFlags::POLLIN));
             let helper = self.helper.as_ref().map(|helper| helper.fd());
             fds.extend(helper.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            let sessions = fds.len();
+            self.sessions.interests(&mut fds);
             let others = fds.len();
             fds.extend(self.callers.iter().map(|c| PollFd::new(c.stream.as_fd(), c.wants(&self.history))));
             let behind = self.callers.iter().any(|c| c.wants(&self.history).contains(PollFlags::POLLOUT));
@@ -78,6 +85,8 @@ impl<'a> Monitor<'a> {
                 (false, true) => PollTimeout::from(VIEWER_CHECK),
                 (false, false) => PollTimeout::NONE,
             };
+            let patience = self.sessions.patience().and_then(|wait| PollTimeout::try_from(wait).ok());
+            let timeout = patience.filter(|wait| timeout.is_none() || *wait < timeout).unwrap_or(timeout);
             match poll(&mut fds, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -91,8 +100,11 @@ impl<'a> Monitor<'a> {
             if ready[1] {
                 self.console();
             }
-            if others > 3 && ready[3] {
+            if sessions > 3 && ready[3] {
                 self.helper_done();
+            }
+            if others > sessions || patience.is_some() {
+                self.sessions.turn();
             }
             for (index, _) in ready[others..].iter().enumerate().filter(|(_, ready)| **ready) {
                 self.hear(index);
@@ -207,6 +219,37 @@ impl<'a> Monitor<'a> {
                 self.answer(index, &answer);
             }
             Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
+            Request::Exec { .. } | Request::Attach { .. } | Request::File { .. } => {
+                self.begin(index, &request)
+            }
+            Request::SignalExec { session, signal } => {
+                let answer = self.sessions.signal(&session, signal);
+                self.answer(index, &answer);
+            }
+            Request::ResizeExec { session, cols, rows } => {
+                let answer = self.sessions.resize(&session, cols, rows);
+                self.answer(index, &answer);
+            }
+            Request::KillExec { session } => {
+                let answer = self.sessions.kill(&session);
+                self.answer(index, &answer);
+            }
+        }
+    }
+
+    /// From here on the caller's connection is a session's.
+    fn begin(&mut self, index: usize, request: &Request) {
+        let caller = &mut self.callers[index];
+        caller.role = Role::Done;
+        let Ok(stream) = caller.stream.try_clone() else { return };
+        let target = Target::new(self.start, &self.running.newborn);
+        match request {
+            Request::Exec { session, spec } => self.sessions.exec(target, session, spec, stream),
+            Request::Attach { session, stdout, stderr } => {
+                self.sessions.attach(session, [*stdout, *stderr], stream);
+            }
+            Request::File { task } => self.sessions.file(target, task, stream),
+            _ => {}
         }
     }
 
@@ -215,7 +258,7 @@ impl<'a> Monitor<'a> {
             self.answer(index, &Answer::Failed { message: "another change is being made".into() });
             return;
         }
-        match Helper::set_password(&self.running.newborn, hash) {
+        match Helper::set_password(Target::new(self.start, &self.running.newborn), hash) {
             Ok(helper) => {
                 self.helper = Some(helper);
                 self.callers[index].role = Role::Helped;
@@ -268,7 +311,9 @@ impl<'a> Monitor<'a> {
     fn finish(mut self) -> io::Result<()> {
         self.console();
         self.show(); // its last words
-        let Self { start, mut running, mut callers, asked, oom, .. } = self;
+        self.sessions.turn();
+        let Self { start, mut running, mut callers, sessions, asked, oom, .. } = self;
+        sessions.finish();
         let status = running.newborn.wait()?;
         let exit: Exit = exit::decode(status, asked, || oom.killed());
         // Unmounts the disk and frees the loop device, so that whoever hears of the end can use the image.

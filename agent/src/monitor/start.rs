@@ -129,7 +129,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC;
-    let how = Clone3 { namespaces: namespaces as u64, cgroup: Some(cgroup.as_fd()) };
+    let how = Clone3 { namespaces: namespaces as u64, sibling: false, cgroup: Some(cgroup.as_fd()) };
     let newborn = match clone3(how).fatal("making the guest's namespaces")? {
         Forked::Child => {
             drop(ours);

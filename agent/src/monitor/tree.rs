@@ -63,6 +63,11 @@ impl Tree {
         Ok(self.open(path, OFlag::O_PATH)?)
     }
 
+    /// A device, opened for reading and writing without waiting for anything.
+    pub(crate) fn device(&self, path: &str) -> io::Result<OwnedFd> {
+        Ok(self.open(path, OFlag::O_RDWR)?)
+    }
+
     /// A directory, made with its parents if it is not there.
     pub(crate) fn directory(&self, path: &str, mode: u32) -> io::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;

@@ -11,7 +11,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use berth_proto::{Exit, VpsId};
+use berth_proto::{ExecSpec, Exit, FileTask, VpsId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,49 @@ pub enum Request {
         /// Rows.
         rows: u16,
     },
+    /// Run a program in the guest, under this name; attach to it if that has been done. Answered with
+    /// [`Answer::Attached`] when it runs; from then on the connection carries frames ([`crate::frames`]).
+    Exec {
+        /// What it is called ([`berth_proto::is_session`]).
+        session: String,
+        /// What to run.
+        spec: ExecSpec,
+    },
+    /// See a program that was begun, from these bytes of its output on. Who saw it before is cut off.
+    Attach {
+        /// Which.
+        session: String,
+        /// Bytes of standard output that are known.
+        stdout: u64,
+        /// Bytes of standard error that are known.
+        stderr: u64,
+    },
+    /// Send a signal to a program.
+    SignalExec {
+        /// Which.
+        session: String,
+        /// The kernel's number.
+        signal: i32,
+    },
+    /// Change the size of a program's terminal.
+    ResizeExec {
+        /// Which.
+        session: String,
+        /// Columns.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Kill a program and what it started.
+    KillExec {
+        /// Which.
+        session: String,
+    },
+    /// Do something with a file, as a program that nobody can attach to again.
+    File {
+        /// What.
+        task: FileTask,
+    },
 }
 
 /// Answered on the control socket.
@@ -190,6 +233,15 @@ pub enum Answer {
         #[serde(default)]
         inodes: u64,
     },
+    /// To [`Request::Exec`], [`Request::Attach`] and [`Request::File`]: frames follow.
+    Attached {
+        /// Number of the first byte of standard output that will come.
+        stdout: u64,
+        /// As `stdout`, of standard error.
+        stderr: u64,
+    },
+    /// There is no such session.
+    NoSession,
     /// It was done.
     Done,
     /// It could not be done.

@@ -7,6 +7,7 @@
 
 mod archives;
 mod boot;
+mod exec;
 mod hostile;
 mod images;
 mod life;

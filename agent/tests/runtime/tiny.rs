@@ -10,7 +10,7 @@ use berth_proto::{ArchiveFormat, ImageId, ImageRef};
 use crate::world::World;
 
 /// Programs that the tests' init scripts use.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 12] = [
     "/bin/sh",
     "/bin/sleep",
     "/bin/cat",
@@ -20,6 +20,9 @@ const PROGRAMS: [&str; 9] = [
     "/bin/ln",
     "/usr/bin/id",
     "/usr/bin/env",
+    "/bin/stty",
+    "/bin/mv",
+    "/bin/rm",
 ];
 
 /// Runs until it is killed.

@@ -1,4 +1,4 @@
-//! What PID 1 may not do. The user namespace already takes away all power over the host; this takes away what would
+//! What PID 1, and a program that joins it, may not do. The user namespace already takes away all power over the host; this takes away what would
 //! only be noise or a larger surface.
 
 use std::os::fd::BorrowedFd;
@@ -34,8 +34,9 @@ pub(crate) fn open_files(asked: u64) -> u64 {
     if asked == 0 { FILES.1 } else { asked }
 }
 
-/// Does it. The seccomp filter comes last, since it would stop some of the rest.
-pub(super) fn apply(console: BorrowedFd<'_>, files: u64) -> Result<(), Failure> {
+/// Does it, and connects standard input, output and error. The seccomp filter comes last, since it would stop some of
+/// the rest.
+pub(super) fn apply([input, output, error]: [BorrowedFd<'_>; 3], files: u64) -> Result<(), Failure> {
     for (capability, _) in DROPPED {
         drop_bounding_capability(capability).step("dropping capabilities")?;
     }
@@ -47,9 +48,9 @@ pub(super) fn apply(console: BorrowedFd<'_>, files: u64) -> Result<(), Failure> 
     new_session_keyring().step("making a keyring")?;
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     chdir("/").step("entering the root")?;
-    dup2_stdin(console).step("connecting the console")?;
-    dup2_stdout(console).step("connecting the console")?;
-    dup2_stderr(console).step("connecting the console")?;
+    dup2_stdin(input).step("connecting standard input")?;
+    dup2_stdout(output).step("connecting standard output")?;
+    dup2_stderr(error).step("connecting standard error")?;
     reset_signals();
     set_nice(0).step("giving up the monitor's priority")?;
     install_seccomp(&seccomp::program()).fatal("confining system calls")

@@ -10,11 +10,14 @@ mod console;
 mod devices;
 mod files;
 mod kernel_fs;
+pub(crate) mod program;
 mod root;
 pub(crate) mod seccomp;
 pub(crate) mod shadow;
 mod sysctl;
 mod taken;
+pub(crate) mod transfer;
+mod users;
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -101,16 +104,16 @@ fn become_init(start: &Start, parent: &Barrier) -> Result<std::convert::Infallib
     parent.send(Signal::Console, "", &[master.as_fd(), slave.as_fd()]).step("handing over the console")?;
     root::share(&tree)?;
     drop(tree);
-    confine::apply(slave.as_fd(), start.open_files)?;
+    confine::apply([slave.as_fd(); 3], start.open_files)?;
     execute(start)
 }
 
 /// A dead monitor means a dead guest. The kernel forgets this whenever the process's ids change, hence the repeats.
-fn die_with_parent() -> Result<(), Failure> {
+pub(crate) fn die_with_parent() -> Result<(), Failure> {
     set_pdeathsig(UnixSignal::SIGKILL).step("tying the guest's life to the monitor's")
 }
 
-fn become_root() -> Result<(), Failure> {
+pub(crate) fn become_root() -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
     setgroups(&[]).step("dropping the host's groups")?;
     setresgid(gid, gid, gid).step("becoming the guest's root group")?;

@@ -2,16 +2,18 @@
 #![expect(unsafe_code, reason = "system calls without a wrapper in std or nix")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// libc's constant of this name is too narrow for its value.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// How a guest's first process is cloned.
+/// How a process is cloned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clone3<'a> {
     /// Namespaces to make anew (`CLONE_NEW…`).
     pub(crate) namespaces: u64,
+    /// Whether it is a child of this process's parent instead of its own.
+    pub(crate) sibling: bool,
     /// The cgroup (v2) to be born in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
@@ -40,9 +42,11 @@ pub(crate) fn clone3(how: Clone3<'_>) -> io::Result<Forked> {
     let into = how.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
     // SAFETY: all fields are integers, zero means absent in all of them.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = how.namespaces | libc::CLONE_PIDFD as u64 | into;
+    let sibling = if how.sibling { libc::CLONE_PARENT as u64 } else { 0 };
+    args.flags = how.namespaces | libc::CLONE_PIDFD as u64 | into | sibling;
     args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // A sibling has this process's own, and none may be given.
+    args.exit_signal = if how.sibling { 0 } else { libc::SIGCHLD as u64 };
     args.cgroup = how.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64);
     // SAFETY: without CLONE_VM the child has its own copy of this thread's memory and stack, as after fork; `args` and
     // `pidfd` live during the call; there is no other thread whose locks could be held in the copy.
@@ -60,7 +64,12 @@ pub(crate) fn clone3(how: Clone3<'_>) -> io::Result<Forked> {
 
 /// Forks a helper that stays in this process's namespaces.
 pub(crate) fn fork() -> io::Result<Forked> {
-    clone3(Clone3 { namespaces: 0, cgroup: None })
+    clone3(Clone3 { namespaces: 0, sibling: false, cgroup: None })
+}
+
+/// Forks a process that is this process's sibling, in the pid namespace that was joined.
+pub(crate) fn fork_sibling() -> io::Result<Forked> {
+    clone3(Clone3 { namespaces: 0, sibling: true, cgroup: None })
 }
 
 fn threads() -> usize {
@@ -94,15 +103,18 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0_u32) })
 }
 
-/// Closes every descriptor but those of standard streams and these. For a copy of a process, which goes on with the
-/// owners of all its descriptors in memory: it must drop none of them, and end by [`exit_now`].
-pub(crate) fn close_all_but(mut kept: [RawFd; 2]) -> io::Result<()> {
-    kept.sort_unstable();
+/// Closes every descriptor above standard error but those in `keep`.
+///
+/// Only for a process that was just forked and never returns: those who own the descriptors live in its copy of the
+/// memory, and must not be dropped there.
+pub(crate) fn close_all_but(keep: &[i32]) -> io::Result<()> {
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
     let mut first = 3;
-    for fd in kept {
-        let fd = fd.unsigned_abs();
+    for fd in keep {
         if fd > first {
-            // SAFETY: no descriptor in this range is used or dropped by this process any more, see above.
+            // SAFETY: the owners of what is closed are never dropped in this process, as the caller promises.
             check(unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0_u32) })?;
         }
         first = first.max(fd + 1);
@@ -143,6 +155,16 @@ pub(crate) fn reset_signals() {
     }
     let none = nix::sys::signal::SigSet::empty();
     none.thread_set_mask().expect("an empty mask is always accepted");
+}
+
+/// Whether a signal that is blocked has been sent to this process.
+pub(crate) fn is_pending(signal: nix::sys::signal::Signal) -> io::Result<bool> {
+    // SAFETY: a set of signals is plain data, and the call fills it.
+    let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set lives during the call.
+    check(unsafe { libc::sigpending(&raw mut pending) }.into())?;
+    // SAFETY: the set was filled.
+    Ok(unsafe { libc::sigismember(&raw const pending, signal as libc::c_int) } == 1)
 }
 
 /// Sets how much of a contended CPU this process gets: below zero is more.

@@ -31,3 +31,18 @@ pub(crate) fn peer_of_pty(master: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just given this descriptor to us, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Makes a terminal the controlling one of this session, which must be its leader's and have none.
+pub(crate) fn take_terminal(slave: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the request takes an integer.
+    let done = unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSCTTY, 0 as libc::c_int) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// How many bytes a pipe holds that nobody has read.
+pub(crate) fn unread_bytes(pipe: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the argument has the type that the request takes and lives during the call.
+    let done = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    if done == 0 { Ok(u64::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
