@@ -229,7 +229,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn ask_to_stop(&mut self) {
-        match stop::ask(&self.running.newborn) {
+        match stop::ask(&self.running.newborn, self.start.stop_signal) {
             Asked::Yes => self.ask_pending = false,
             Asked::NotReady => {}
         }

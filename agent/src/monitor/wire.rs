@@ -53,6 +53,9 @@ pub struct Start {
     /// Directory with device nodes that are for everybody, by their names below `/dev`.
     #[serde(default)]
     pub devices: Option<PathBuf>,
+    /// Number of the signal that asks its init to stop; none: found out by looking at it.
+    #[serde(default)]
+    pub stop_signal: Option<i32>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
 }
@@ -75,8 +78,14 @@ pub struct FirstBoot {
     pub root_password_hash: Option<String>,
     /// An ed25519 host key in OpenSSH format and its public half, used when sshd is there and has no key.
     pub host_key: Option<(String, String)>,
-    /// NoCloud seed, for images with cloud-init.
+    /// NoCloud seed, used when cloud-init is there.
     pub cloud_init: Option<CloudInit>,
+    /// User data, for an image without cloud-init.
+    #[serde(default)]
+    pub user_data: Option<String>,
+    /// A user of the image whom the keys are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// The files of a NoCloud seed.
@@ -111,6 +120,9 @@ pub enum FromMonitor {
     Running {
         /// When.
         started_at: DateTime<Utc>,
+        /// What people should know about this start.
+        #[serde(default)]
+        notice: Option<String>,
     },
     /// It could not be started; everything the monitor made is gone.
     Failed {

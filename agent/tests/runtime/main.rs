@@ -7,8 +7,11 @@
 
 mod archives;
 mod boot;
+mod console;
+mod first_boot;
 mod hostile;
 mod images;
+mod inits;
 mod life;
 mod outside;
 mod tiny;

@@ -14,6 +14,7 @@ mod plans;
 mod pools;
 mod projects;
 mod reference;
+mod streams;
 mod tasks;
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod tokens;
@@ -38,6 +39,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(hosts::router())
         .merge(plans::router())
         .merge(images::router())
+        .merge(streams::router())
         .merge(pools::router())
         .merge(places::router())
         .merge(projects::router())
@@ -82,6 +84,7 @@ mod tests {
             .merge(hosts::router())
             .merge(plans::router())
             .merge(images::router())
+            .merge(streams::router())
             .merge(pools::router())
             .merge(places::router())
             .merge(projects::router())
