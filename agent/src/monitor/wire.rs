@@ -56,9 +56,9 @@ pub struct Start {
     /// Directory with device nodes that are for everybody, by their names below `/dev`.
     #[serde(default)]
     pub devices: Option<PathBuf>,
-    /// The signal that asks this guest's init to stop, as its image names it (`SIGRTMIN+3`); none to find out from init.
+    /// Number of the signal that asks its init to stop; none: found out by looking at it.
     #[serde(default)]
-    pub stop_signal: Option<String>,
+    pub stop_signal: Option<i32>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
 }
@@ -81,8 +81,14 @@ pub struct FirstBoot {
     pub root_password_hash: Option<String>,
     /// An ed25519 host key in OpenSSH format and its public half, used when sshd is there and has no key.
     pub host_key: Option<(String, String)>,
-    /// NoCloud seed, for images with cloud-init.
+    /// NoCloud seed, used when cloud-init is there.
     pub cloud_init: Option<CloudInit>,
+    /// User data, for an image without cloud-init.
+    #[serde(default)]
+    pub user_data: Option<String>,
+    /// A user of the image whom the keys are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// The files of a NoCloud seed.
@@ -117,6 +123,9 @@ pub enum FromMonitor {
     Running {
         /// When.
         started_at: DateTime<Utc>,
+        /// What people should know about this start.
+        #[serde(default)]
+        notice: Option<String>,
     },
     /// It could not be started; everything the monitor made is gone.
     Failed {
