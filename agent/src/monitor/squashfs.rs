@@ -22,11 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use self::inode::{Content, Data, Inode};
 use self::table::{Image, damaged};
-
-/// More files than this are no root file system.
-const MAX_FILES: u64 = 8 << 20;
-/// Deeper than this is no root file system.
-const MAX_DEPTH: usize = 256;
+use super::unpack::Budget;
 
 /// A directory that is being filled.
 struct Level {
@@ -35,14 +31,13 @@ struct Level {
     left: std::vec::IntoIter<inode::Entry>,
 }
 
-/// Unpacks all of it below `root`, which is a directory of this process's own.
-pub(super) fn unpack(file: File, root: &Path) -> io::Result<()> {
+/// Unpacks all of it below `root`, which is a directory of this process's own, but no more than the budget allows.
+pub(super) fn unpack(file: File, root: &Path, budget: &mut Budget) -> io::Result<()> {
     let mut image = Image::open(file)?;
     let root_inode = image.root;
     let top = Inode::read(&mut image, root_inode)?;
     let mut seen = HashSet::from([root_inode]);
     let mut links = HashMap::new();
-    let mut files = 0_u64;
     let mut levels = vec![descend(&mut image, root.to_owned(), top)?];
     while let Some(level) = levels.last_mut() {
         let Some(entry) = level.left.next() else {
@@ -51,16 +46,14 @@ pub(super) fn unpack(file: File, root: &Path) -> io::Result<()> {
             continue;
         };
         let path = level.path.join(&entry.name);
-        files += 1;
-        if files > MAX_FILES {
-            return Err(io::Error::other(format!("the image has more than {MAX_FILES} files")));
-        }
         let inode = Inode::read(&mut image, entry.inode)?;
+        let size = if let Content::File(data) = &inode.content { data.size } else { 0 };
+        budget.take(path.strip_prefix(root).unwrap_or(&path), size)?;
         if !matches!(inode.content, Content::Directory { .. }) {
             make(&mut image, &path, &inode, &mut links)?;
             continue;
         }
-        if !seen.insert(entry.inode) || levels.len() > MAX_DEPTH {
+        if !seen.insert(entry.inode) {
             return Err(damaged("its directories form a loop"));
         }
         fs::DirBuilder::new().mode(0o700).create(&path).map_err(|e| at(&path, &e))?;

@@ -2,7 +2,10 @@
 //!
 //! The archive may be hostile. Before a byte of it is read, this process gives up the host's file tree: its root is the
 //! destination. Device nodes are left out (a guest gets its `/dev` otherwise, and host root would make real ones);
-//! links may point wherever they like, for there is nothing but the template to point to.
+//! links may point wherever they like, for there is nothing but the template to point to. How much it may be is bounded
+//! ([`bounds`]).
+
+mod bounds;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,6 +16,7 @@ use std::path::{Component, Path};
 use nix::unistd::{chdir, fchdir};
 use tar::{Archive, EntryType};
 
+pub(super) use self::bounds::Budget;
 use super::{squashfs, sys};
 
 /// `unpack <format> <destination>`, with the archive on standard input.
@@ -26,10 +30,12 @@ pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()
     fchdir(&destination)?;
     chroot(".")?;
     chdir("/")?;
+    bounds::bound_memory()?;
+    let mut budget = Budget::of(&destination)?;
     drop(destination);
     let reader: Box<dyn Read> = match format.as_str() {
         "squashfs" => {
-            squashfs::unpack(archive, Path::new("/"))?;
+            squashfs::unpack(archive, Path::new("/"), &mut budget)?;
             return looks_like_a_root();
         }
         "tar" => Box::new(io::BufReader::with_capacity(1 << 20, archive)),
@@ -41,11 +47,11 @@ pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()
             return Err(io::Error::other(why));
         }
     };
-    unpack(reader)
+    unpack(reader, budget)
 }
 
-fn unpack(reader: impl Read) -> io::Result<()> {
-    let mut archive = Archive::new(reader);
+fn unpack(reader: impl Read, mut budget: Budget) -> io::Result<()> {
+    let mut archive = Archive::new(budget.metered(reader));
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(true);
     archive.set_preserve_mtime(true);
@@ -57,6 +63,7 @@ fn unpack(reader: impl Read) -> io::Result<()> {
     let mut directories = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
+        budget.take(&entry.path()?, entry.size())?;
         match entry.header().entry_type() {
             EntryType::Char | EntryType::Block => {}
             EntryType::Directory => directories.push(entry),

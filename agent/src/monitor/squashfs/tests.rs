@@ -5,6 +5,11 @@ use std::process::Command;
 
 use super::*;
 
+fn unpack_into(image: impl AsRef<Path>, root: &Path) -> io::Result<()> {
+    let mut budget = Budget::of(&File::open(root).unwrap()).unwrap();
+    unpack(File::open(image).unwrap(), root, &mut budget)
+}
+
 /// A small tree as a squashfs with this compressor; none where there is no `mksquashfs`.
 fn packed(compressor: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let dir = tempfile::tempdir().unwrap();
@@ -52,7 +57,7 @@ fn all_of_a_tree_comes_back() {
     for compressor in ["gzip", "xz", "zstd"] {
         let Some((dir, image)) = packed(compressor) else { return };
         let out = tempfile::tempdir().unwrap();
-        unpack(File::open(image).unwrap(), out.path()).unwrap();
+        unpack_into(image, out.path()).unwrap();
         let (was, is) = (dir.path().join("tree"), out.path());
         for file in ["etc/small", "etc/empty", "usr/large", "usr/sparse", "usr/bin/su", "deep/er/still/599"] {
             assert!(fs::read(was.join(file)).unwrap() == fs::read(is.join(file)).unwrap(), "{file}");
@@ -126,7 +131,7 @@ fn a_directory_that_holds_itself_is_refused() {
     bytes[entry + 12..entry + 14].copy_from_slice(&u16::try_from(root & 0xffff).unwrap().to_le_bytes());
     fs::write(&file, &bytes).unwrap();
     let out = tempfile::tempdir().unwrap();
-    let error = unpack(File::open(&file).unwrap(), out.path()).unwrap_err();
+    let error = unpack_into(&file, out.path()).unwrap_err();
     assert!(error.to_string().contains("loop"), "{error}");
 }
 
@@ -136,7 +141,7 @@ fn what_is_none_says_so() {
     let file = dir.path().join("x");
     for content in [&b""[..], b"hsqs", &[0; 96]] {
         fs::write(&file, content).unwrap();
-        let error = unpack(File::open(&file).unwrap(), dir.path()).unwrap_err();
+        let error = unpack_into(&file, dir.path()).unwrap_err();
         assert!(error.to_string().contains("squashfs"), "{error}");
     }
 }
