@@ -6,12 +6,14 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid};
 
 use super::child;
+use super::child::lxcfs::Lxcfs;
 use super::start::Newborn;
 use super::sys::{Forked, alarm, exit_now, fork};
 
@@ -27,17 +29,29 @@ pub(super) struct Helper {
 impl Helper {
     /// Sets root's password in a running guest.
     pub(super) fn set_password(init: &Newborn, hash: Option<&str>) -> io::Result<Self> {
-        Self::run(init, || child::set_password_here(hash))
+        Self::run(init, || (), |()| child::set_password_here(hash))
     }
 
-    fn run(init: &Newborn, work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
+    /// Binds files of this lxcfs where those of a dead one are.
+    pub(super) fn renew_lxcfs(init: &Newborn, lxcfs: &Path) -> io::Result<Self> {
+        Self::run(init, || Lxcfs::take(lxcfs), Lxcfs::replace_dead)
+    }
+
+    /// Takes something while the host is seen, and works with it inside the guest.
+    fn run<T>(
+        init: &Newborn,
+        take: impl FnOnce() -> T,
+        work: impl FnOnce(T) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let (complaint, mut write) = io::pipe()?;
         match fork()? {
             Forked::Parent { pidfd, .. } => Ok(Self { pidfd, complaint }),
             Forked::Child => {
                 alarm(SECONDS);
-                let result =
-                    catch_unwind(AssertUnwindSafe(|| join(init.pidfd.as_fd()).and_then(|()| work())));
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    let taken = take();
+                    join(init.pidfd.as_fd()).and_then(|()| work(taken))
+                }));
                 let result = result.unwrap_or_else(|_| Err(io::Error::other("the helper has a bug")));
                 let Err(error) = result else { exit_now(0) };
                 let _ = write.write_all(error.to_string().as_bytes());

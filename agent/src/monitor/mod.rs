@@ -24,7 +24,7 @@ mod ring;
 mod serve;
 mod start;
 mod stop;
-mod sys;
+pub(crate) mod sys;
 mod tree;
 mod unpack;
 pub mod wire;

@@ -17,7 +17,7 @@ use super::caller::{Caller, Role, View, say};
 use super::exit;
 use super::helper::Helper;
 use super::ring::Ring;
-use super::start::Running;
+use super::start::{Newborn, Running};
 use super::stop::{self, Asked};
 use super::sys::{pidfd_send_signal, resize_terminal};
 use super::wire::{Answer, ExitRecord, Request, Start};
@@ -199,16 +199,20 @@ impl<'a> Monitor<'a> {
                 };
                 self.answer(index, &answer);
             }
-            Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
+            Request::SetPassword { hash } => {
+                self.change(index, |init| Helper::set_password(init, hash.as_deref()));
+            }
+            Request::Lxcfs { path } => self.change(index, |init| Helper::renew_lxcfs(init, &path)),
         }
     }
 
-    fn set_password(&mut self, index: usize, hash: Option<&str>) {
+    /// Has a helper change something in the guest.
+    fn change(&mut self, index: usize, start: impl FnOnce(&Newborn) -> io::Result<Helper>) {
         if self.helper.is_some() {
             self.answer(index, &Answer::Failed { message: "another change is being made".into() });
             return;
         }
-        match Helper::set_password(&self.running.newborn, hash) {
+        match start(&self.running.newborn) {
             Ok(helper) => {
                 self.helper = Some(helper);
                 self.callers[index].role = Role::Helped;

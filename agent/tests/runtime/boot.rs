@@ -91,7 +91,7 @@ fn is_itself(world: &World, spec: &berth_proto::VpsSpec) {
     eprintln!("console-getty: {console}");
 }
 
-fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
+pub(crate) fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
     let ip = spec.net.ipv4.unwrap();
     let key = images::key_file();
     let ssh = format!(

@@ -19,7 +19,16 @@ fn archives() -> PathBuf {
 
 /// A Debian image; none, with an explanation, when it has not been built.
 pub(crate) fn debian(version: u32) -> Option<ImageRef> {
-    let archive = archives().join(format!("debian-{version}.tar.zst"));
+    built(&format!("debian-{version}"))
+}
+
+/// The same with what the "works inside" tests install: container engines, servers, file systems.
+pub(crate) fn debian_inside(version: u32) -> Option<ImageRef> {
+    built(&format!("debian-{version}-inside"))
+}
+
+fn built(name: &str) -> Option<ImageRef> {
+    let archive = archives().join(format!("{name}.tar.zst"));
     if !archive.exists() {
         assert!(
             std::env::var_os("CI").is_none(),

@@ -9,6 +9,7 @@ mod archives;
 mod boot;
 mod hostile;
 mod images;
+mod inside;
 mod life;
 mod outside;
 mod tiny;

@@ -200,6 +200,7 @@ mod tests {
             image: "/".into(),
             template: "/".into(),
             id_base: 0,
+            id_count: 65_536,
             memory_bytes: 1 << 30,
             cgroups_v1: Vec::new(),
             cgroup_v2: "/".into(),

@@ -10,6 +10,7 @@ mod console;
 mod devices;
 mod files;
 mod kernel_fs;
+pub(crate) mod lxcfs;
 mod root;
 pub(crate) mod seccomp;
 pub(crate) mod shadow;

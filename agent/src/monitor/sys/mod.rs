@@ -13,6 +13,7 @@ pub(crate) use loopdev::{LoopControl, configure_loop, grow_fs, refresh_size, shu
 pub(crate) use mount::{FsContext, MountFlags, clone_mount, idmap_mount, move_mount, move_mount_onto};
 pub(crate) use process::{
     Clone3, Forked, SeccompInsn, alarm, clone3, close_all_on_exec, close_from, drop_bounding_capability,
-    exit_now, fork, install_seccomp, new_session_keyring, pidfd_send_signal, reset_signals, set_nice,
+    exit_now, fork, install_seccomp, new_session_keyring, pidfd_open, pidfd_send_signal, reset_signals,
+    set_nice,
 };
 pub(crate) use pty::{open_terminal, peer_of_pty, resize_terminal};
