@@ -23,7 +23,7 @@ pub struct LinuxConfig {
     pub nft_table: String,
     /// The monitor's binary; none for `berth-monitor` beside this executable.
     pub monitor_path: Option<PathBuf>,
-    /// First host uid and gid that guests may get; a multiple of 65536. Every VPS has 65536 of its own.
+    /// First host uid and gid that guests may get; a multiple of 65536. Every VPS has 262144 of its own.
     pub id_base: u32,
     /// The interface by which guests reach the world; none for that of the default route, if there is one.
     pub uplink: Option<String>,

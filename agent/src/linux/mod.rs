@@ -53,6 +53,7 @@ use berth_proto::{
 };
 
 use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::config::{ConfigError, LinuxConfig};
 use self::disk::Size;
@@ -90,6 +91,8 @@ pub struct LinuxHost {
     happenings: Happenings,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// Looks after lxcfs.
+    keeper: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl LinuxHost {
@@ -127,6 +130,7 @@ impl LinuxHost {
             watch: Watch::default(),
             settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
             lxcfs: Arc::default(),
+            keeper: Mutex::default(),
             config,
         };
         host.warm_up();
@@ -142,6 +146,11 @@ impl LinuxHost {
             return Err(VpsFault::passing("internal", format!("VPS {id} still runs or has left something")));
         }
         devices::remove(&self.config.run_dir);
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+            let _ = keeper.await; // says only that it was aborted
+        }
         lxcfs::stop(&self.config.run_dir).await;
         self.net.remove_support(&self.settings().nat_pools).await?;
         self.tree.remove_parent();
@@ -192,7 +201,9 @@ impl LinuxHost {
     fn warm_up(&self) {
         if self.config.lxcfs {
             let (state, run_dir) = (self.lxcfs.clone(), self.config.run_dir.clone());
-            tokio::spawn(async move { lxcfs_once(&state, &run_dir).await });
+            let monitors = self.monitors.clone();
+            let keeper = tokio::spawn(lxcfs::keep(run_dir, monitors, state));
+            *lock(&self.keeper) = Some(AbortOnDropHandle::new(keeper));
         }
     }
 

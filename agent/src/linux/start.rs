@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 
 use super::cgroup::Membership;
 use super::fault::internal;
+use super::ids::Range;
 use super::{LinuxHost, asked, host_key, make_private_dir, net, resolvers};
 use crate::failpoint;
 use crate::host::{Fault, Guest, Host as _};
@@ -33,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What must be known before anything is made.
 struct Plan {
     template: PathBuf,
-    id_base: u32,
+    ids: Range,
 }
 
 impl LinuxHost {
@@ -62,7 +63,7 @@ impl LinuxHost {
             .templates
             .path(&spec.image.sha256)
             .ok_or_else(|| VpsFault::passing("image_unavailable", "its image is not on this host yet"))?;
-        Ok(Plan { template, id_base: self.ids.range(spec.id)? })
+        Ok(Plan { template, ids: self.ids.range(spec.id)? })
     }
 
     async fn attempt(&self, spec: &VpsSpec, plan: Plan) -> Result<Guest, Fault> {
@@ -75,7 +76,7 @@ impl LinuxHost {
         failpoint::hit_async("linux.start.begun").await;
 
         let (mut child, channel) = self.spawn_monitor(spec)?;
-        let (groups, lxcfs) = tokio::join!(self.make_groups(spec, plan.id_base), self.lxcfs());
+        let (groups, lxcfs) = tokio::join!(self.make_groups(spec, plan.ids.first), self.lxcfs());
         let result = match groups {
             Ok(groups) => {
                 let grouped = began.elapsed();
@@ -139,7 +140,8 @@ impl LinuxHost {
             lock_file: self.monitors.lock_file(spec.id),
             image: self.disks.path(spec.id),
             template: plan.template,
-            id_base: plan.id_base,
+            id_base: plan.ids.first,
+            id_count: plan.ids.count,
             memory_bytes: u64::try_from(spec.limits.memory_bytes).unwrap_or(0),
             open_files: u64::try_from(spec.limits.open_files).unwrap_or(0),
             cgroups_v1: groups.v1,

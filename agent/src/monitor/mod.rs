@@ -28,7 +28,7 @@ mod serve;
 mod squashfs;
 mod start;
 mod stop;
-mod sys;
+pub(crate) mod sys;
 mod tree;
 mod unpack;
 pub mod wire;

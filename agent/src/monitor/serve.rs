@@ -218,7 +218,10 @@ impl<'a> Monitor<'a> {
                 };
                 self.answer(index, &answer);
             }
-            Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
+            Request::SetPassword { hash } => {
+                self.change(index, |target| Helper::set_password(target, hash.as_deref()));
+            }
+            Request::Lxcfs { path } => self.change(index, |target| Helper::renew_lxcfs(target, &path)),
             Request::Exec { .. } | Request::Attach { .. } | Request::File { .. } => {
                 self.begin(index, &request)
             }
@@ -253,12 +256,13 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn set_password(&mut self, index: usize, hash: Option<&str>) {
+    /// Has a helper change something in the guest.
+    fn change(&mut self, index: usize, start: impl FnOnce(Target<'_>) -> io::Result<Helper>) {
         if self.helper.is_some() {
             self.answer(index, &Answer::Failed { message: "another change is being made".into() });
             return;
         }
-        match Helper::set_password(Target::new(self.start, &self.running.newborn), hash) {
+        match start(Target::new(self.start, &self.running.newborn)) {
             Ok(helper) => {
                 self.helper = Some(helper);
                 self.callers[index].role = Role::Helped;

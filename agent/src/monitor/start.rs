@@ -143,7 +143,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     drop(theirs);
     failpoint::hit("monitor.start.cloned");
 
-    map_ids(newborn.pid, start.id_base)?;
+    map_ids(newborn.pid, start.id_base, start.id_count)?;
     tell(channel, &FromMonitor::Cloned { pid: newborn.pid });
     ours.send(Signal::Mapped, "", &[]).step("waking the guest's first process")?;
 
@@ -173,9 +173,10 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     Ok(Running { newborn, started_at: Utc::now(), notice, disk, console, listener, lock })
 }
 
-fn map_ids(pid: i32, base: u32) -> Result<(), Failure> {
+fn map_ids(pid: i32, base: u32, count: u32) -> Result<(), Failure> {
     for map in ["uid_map", "gid_map"] {
-        fs::write(format!("/proc/{pid}/{map}"), format!("0 {base} 65536")).step("mapping the guest's ids")?;
+        fs::write(format!("/proc/{pid}/{map}"), format!("0 {base} {count}"))
+            .step("mapping the guest's ids")?;
     }
     // What this process may have got for itself is not for the guest.
     fs::write(format!("/proc/{pid}/oom_score_adj"), "0").step("resetting the guest's OOM score")

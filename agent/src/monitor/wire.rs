@@ -36,8 +36,11 @@ pub struct Start {
     pub image: PathBuf,
     /// The unpacked template.
     pub template: PathBuf,
-    /// First of the 65536 host uids and gids of this VPS.
+    /// First of the host uids and gids of this VPS.
     pub id_base: u32,
+    /// How many they are.
+    #[serde(default = "few_ids")]
+    pub id_count: u32,
     /// Memory of the plan in bytes; sizes the guest's memory file systems.
     pub memory_bytes: u64,
     /// Descriptors that one process may open; 0 for the usual.
@@ -61,6 +64,11 @@ pub struct Start {
     pub stop_signal: Option<i32>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
+}
+
+/// As many ids as every VPS had when the number was not said.
+fn few_ids() -> u32 {
+    65_536
 }
 
 /// The guest's side of its network.
@@ -161,6 +169,11 @@ pub enum Request {
     Disk,
     /// Make the file system of the disk as large as its image, which has grown.
     GrowDisk,
+    /// The lxcfs that the guest's files in `/proc` are bound from is dead: bind them from this one.
+    Lxcfs {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
     /// Answered when the guest has ended.
     Wait,
     /// The last console output, then whatever comes, as raw bytes until either side closes.

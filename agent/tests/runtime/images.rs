@@ -22,6 +22,11 @@ pub(crate) fn debian(version: u32) -> Option<ImageRef> {
     built(&format!("debian-{version}"))
 }
 
+/// The same with what the "works inside" tests install: container engines, servers, file systems.
+pub(crate) fn debian_inside(version: u32) -> Option<ImageRef> {
+    built(&format!("debian-{version}-inside"))
+}
+
 /// An image by its name; none, with an explanation, when it has not been built.
 pub(crate) fn built(name: &str) -> Option<ImageRef> {
     Some(image(&file(&format!("{name}.tar.zst"))?, ArchiveFormat::TarZst))

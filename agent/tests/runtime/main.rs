@@ -13,6 +13,7 @@ mod first_boot;
 mod hostile;
 mod images;
 mod inits;
+mod inside;
 mod life;
 mod limits;
 mod outside;

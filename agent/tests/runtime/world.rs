@@ -184,6 +184,9 @@ impl World {
     pub(crate) fn host_uid(&self, spec: &VpsSpec) -> u32 {
         fs::read_to_string(self.config.state_dir.join("ids").join(spec.id.to_string()))
             .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
             .parse()
             .unwrap()
     }

@@ -201,6 +201,7 @@ mod tests {
             image: "/".into(),
             template: "/".into(),
             id_base: 0,
+            id_count: 65_536,
             memory_bytes: 1 << 30,
             open_files: 0,
             cgroups_v1: Vec::new(),

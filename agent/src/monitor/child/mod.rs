@@ -13,6 +13,7 @@ mod files;
 mod init;
 mod inittab;
 mod kernel_fs;
+pub(crate) mod lxcfs;
 mod netconf;
 pub(crate) mod program;
 mod root;
