@@ -20,6 +20,7 @@ mod disk;
 mod exit;
 mod failure;
 mod helper;
+mod pace;
 mod ring;
 mod serve;
 mod start;
