@@ -21,6 +21,7 @@ use berth_proto::{Limits, VpsId};
 mod cpus;
 mod layout;
 mod limits;
+mod sockets;
 mod usage;
 
 pub use layout::{Hierarchy, Layout, Mode};
