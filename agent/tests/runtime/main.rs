@@ -7,6 +7,7 @@
 
 mod archives;
 mod boot;
+mod floods;
 mod hostile;
 mod images;
 mod life;
