@@ -23,6 +23,7 @@ mod failure;
 mod helper;
 mod join;
 mod oom;
+mod pace;
 mod ring;
 mod serve;
 mod squashfs;

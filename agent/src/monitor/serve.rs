@@ -1,8 +1,8 @@
 //! The monitor's life after the start: one `poll` over the guest's pidfd, the console, and the control socket.
 //!
 //! Everything here is bounded: connections, request size, console history. A caller that does not read is dropped; one
-//! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console as fast as
-//! it likes: it is read and forgotten.
+//! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console without end: it
+//! is read, at a bounded [`super::pace`], and forgotten.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -19,6 +19,7 @@ use super::exit;
 use super::helper::Helper;
 use super::join::Target;
 use super::oom::OomWatch;
+use super::pace::Pace;
 use super::ring::Ring;
 use super::start::Running;
 use super::stop::{self, Asked};
@@ -39,6 +40,7 @@ pub(super) struct Monitor<'a> {
     start: &'a Start,
     running: Running,
     history: Ring,
+    pace: Pace,
     callers: VecDeque<Caller>,
     helper: Option<Helper>,
     sessions: Sessions,
@@ -57,6 +59,7 @@ impl<'a> Monitor<'a> {
             start,
             running,
             history: Ring::new(CONSOLE_HISTORY),
+            pace: Pace::new(),
             callers: VecDeque::with_capacity(MAX_CONNECTIONS),
             helper: None,
             sessions: Sessions::default(),
@@ -69,9 +72,11 @@ impl<'a> Monitor<'a> {
     /// Serves until the guest has ended; leaves the exit record and nothing else.
     pub(super) fn run(mut self) -> io::Result<()> {
         loop {
+            let ahead = self.pace.wait();
+            let console = if ahead.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
             let mut fds = Vec::with_capacity(4 + self.callers.len());
             fds.push(PollFd::new(self.running.newborn.pidfd.as_fd(), PollFlags::POLLIN));
-            fds.push(PollFd::new(self.running.console.0.as_fd(), PollFlags::POLLIN));
+            fds.push(PollFd::new(self.running.console.0.as_fd(), console));
             fds.push(PollFd::new(self.running.listener.as_fd(), PollFlags::POLLIN));
             let helper = self.helper.as_ref().map(|helper| helper.fd());
             fds.extend(helper.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -80,10 +85,11 @@ impl<'a> Monitor<'a> {
             let others = fds.len();
             fds.extend(self.callers.iter().map(|c| PollFd::new(c.stream.as_fd(), c.wants(&self.history))));
             let behind = self.callers.iter().any(|c| c.wants(&self.history).contains(PollFlags::POLLOUT));
-            let timeout = match (self.ask_pending, behind) {
-                (true, _) => PollTimeout::from(ASK_AGAIN),
-                (false, true) => PollTimeout::from(VIEWER_CHECK),
-                (false, false) => PollTimeout::NONE,
+            let timeout = match (ahead, self.ask_pending, behind) {
+                (Some(ms), ..) => PollTimeout::from(ms),
+                (None, true, _) => PollTimeout::from(ASK_AGAIN),
+                (None, false, true) => PollTimeout::from(VIEWER_CHECK),
+                (None, false, false) => PollTimeout::NONE,
             };
             let patience = self.sessions.patience().and_then(|wait| PollTimeout::try_from(wait).ok());
             let timeout = patience.filter(|wait| timeout.is_none() || *wait < timeout).unwrap_or(timeout);
@@ -296,6 +302,7 @@ impl<'a> Monitor<'a> {
         for _ in 0..16 {
             let Ok(n @ 1..) = nix::unistd::read(&self.running.console.0, &mut bytes) else { return };
             self.history.push(&bytes[..n]);
+            self.pace.count(n);
         }
     }
 

@@ -131,7 +131,8 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC;
-    let how = Clone3 { namespaces: namespaces as u64, sibling: false, cgroup: Some(cgroup.as_fd()) };
+    let owner = Some(start.id_base);
+    let how = Clone3 { namespaces: namespaces as u64, sibling: false, cgroup: Some(cgroup.as_fd()), owner };
     let newborn = match clone3(how).fatal("making the guest's namespaces")? {
         Forked::Child => {
             drop(ours);

@@ -10,6 +10,7 @@ mod boot;
 mod console;
 mod exec;
 mod first_boot;
+mod floods;
 mod hostile;
 mod images;
 mod inits;

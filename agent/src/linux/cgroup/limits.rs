@@ -34,6 +34,9 @@ pub(super) fn write(hierarchy: &Hierarchy, group: &Path, limits: &Limits, cpus: 
     if hierarchy.has("memory") {
         let (point, root, v2) = at();
         memory(&MemController::new(point, root, v2), group, limits, v2)?;
+        if !v2 {
+            super::sockets::limit_v1(group, limits)?;
+        }
     }
     if hierarchy.has("pids") {
         let (point, root, v2) = at();

@@ -26,6 +26,7 @@ mod layout;
 mod limits;
 mod members;
 mod share;
+mod sockets;
 mod usage;
 mod weights;
 
