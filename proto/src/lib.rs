@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod enrol;
+mod firewall;
 mod ids;
 mod report;
 mod spec;
@@ -18,6 +19,7 @@ mod stream;
 mod token;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
+pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,

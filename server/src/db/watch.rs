@@ -28,7 +28,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
         r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.power, v.boot_epoch, v.stop_timeout_s, v.mac,
                   (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
                   v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
-                  v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data,
+                  v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data, v.firewall,
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init,
                   a.ip as "ip?: IpNet"
            from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
@@ -98,6 +98,7 @@ struct Row {
     root_password_hash: Option<String>,
     password_epoch: i64,
     user_data: Option<String>,
+    firewall: Option<serde_json::Value>,
     image_id: i64,
     sha256: String,
     size_bytes: i64,
@@ -144,7 +145,11 @@ impl Row {
                 bandwidth_mbit: self.bandwidth_mbit,
                 ..Limits::default()
             },
-            net: NetSpec { ipv4, mac: self.mac },
+            net: NetSpec {
+                ipv4,
+                mac: self.mac,
+                firewall: self.firewall.map(serde_json::from_value).transpose()?,
+            },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,
                 root_password_hash: self.root_password_hash,

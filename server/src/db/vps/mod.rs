@@ -19,6 +19,7 @@ mod update;
 pub use create::{Created, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
+pub(super) use lock::next_seq;
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
