@@ -12,6 +12,7 @@
 
 mod enrol;
 mod exec;
+mod firewall;
 mod ids;
 mod report;
 mod signal;
@@ -24,6 +25,7 @@ pub use exec::{
     ExecControl, ExecEnd, ExecEvent, ExecSignal, ExecSpec, FileHead, FileTask, LARGEST_EXEC, LARGEST_FILE,
     TerminalSize, channel, check_path, is_session,
 };
+pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, ImageId, StreamOffer, VpsId};
+use crate::{Exit, Firewall, ImageId, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -310,6 +310,9 @@ pub struct NetSpec {
     pub ipv4: Option<Ipv4Addr>,
     /// Locally administered MAC address of the guest's interface, `02:…`.
     pub mac: String,
+    /// What may pass; none: everything may.
+    #[serde(default)]
+    pub firewall: Option<Firewall>,
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.

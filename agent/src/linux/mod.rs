@@ -393,6 +393,7 @@ impl Host for LinuxHost {
     }
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
         self.resize(spec).await
     }
 

@@ -171,7 +171,7 @@ impl LinuxHost {
         };
         let cloned = began.elapsed();
         failpoint::hit_async("linux.start.cloned").await;
-        if let Err(fault) = self.net.attach(spec.id, pid, spec.net.ipv4, &spec.net.mac).await {
+        if let Err(fault) = self.net.attach(spec.id, pid, &spec.net).await {
             return Err(cause(&mut channel, fault.into()).await);
         }
         self.limit_bandwidth(spec).await;

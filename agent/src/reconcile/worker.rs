@@ -49,6 +49,10 @@ impl<H: Host> Worker<H> {
         if record.disk == Disk::Used {
             record.troubles.clear(); // a new process may have more luck; a failed create stays failed
         }
+        // The kernel's rules may be gone with whoever removed them; said again they hold for sure.
+        if matches!(&stored.desired, Some(Desired::Present(spec)) if spec.net.firewall.is_some()) {
+            record.applied = None;
+        }
         Self {
             shared,
             id,

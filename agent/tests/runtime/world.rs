@@ -127,6 +127,7 @@ impl World {
             net: NetSpec {
                 ipv4: Some(Ipv4Addr::new(10, 77, 0, last + 2)),
                 mac: format!("02:00:00:00:00:{last:02x}"),
+                firewall: None,
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

@@ -30,7 +30,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
         r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.power, v.boot_epoch, v.stop_timeout_s, v.mac,
                   (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
                   v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
-                  v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data,
+                  v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data, v.firewall,
                   v.frozen, v.restart_policy, v.autostart_order,
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
                   a.ip as "ip?: IpNet"
@@ -113,6 +113,7 @@ struct Row {
     frozen: bool,
     restart_policy: String,
     autostart_order: i32,
+    firewall: Option<serde_json::Value>,
     image_id: i64,
     sha256: String,
     size_bytes: i64,
@@ -163,7 +164,11 @@ impl Row {
                 bandwidth_mbit: self.bandwidth_mbit,
                 ..Limits::default()
             },
-            net: NetSpec { ipv4, mac: self.mac },
+            net: NetSpec {
+                ipv4,
+                mac: self.mac,
+                firewall: self.firewall.map(serde_json::from_value).transpose()?,
+            },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,
                 root_password_hash: self.root_password_hash,

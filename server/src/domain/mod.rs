@@ -4,6 +4,7 @@
 //! operators' API and CLI) and the SQL in `db/` use the same ones.
 
 pub mod console;
+pub mod firewall;
 pub mod labels;
 pub mod life;
 pub mod names;

@@ -108,7 +108,7 @@ pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -
 }
 
 /// Raises the sequence of a host whose row is held.
-pub(super) async fn next_seq(tx: &mut PgConnection, host: HostId) -> Result<i64> {
+pub(in crate::db) async fn next_seq(tx: &mut PgConnection, host: HostId) -> Result<i64> {
     let seq = sqlx::query_scalar!("update hosts set seq = seq + 1 where id = $1 returning seq", host.0);
     Ok(seq.fetch_one(tx).await?)
 }
