@@ -158,7 +158,7 @@ fn bandwidth_is_set_changed_and_taken_back() {
     in_namespace(|net, _| async move {
         let guest = Guest::start();
         let id = VpsId(7);
-        net.attach(id, guest.pid(), Some(Ipv4Addr::new(10, 77, 0, 2)), "02:00:00:00:00:01").await.unwrap();
+        net.attach(id, guest.pid(), &spec(Ipv4Addr::new(10, 77, 0, 2), "02:00:00:00:00:01")).await.unwrap();
         assert_eq!(net.shaped(id).await, None);
         for mbit in [100, 100, 20, 1] {
             if let Err(error) = net.shape(id, mbit).await {
