@@ -39,8 +39,8 @@ test-vm:  ## only the runtime's tests on pure cgroup2, in an emulated Debian 13
 browser:  ## only the browser tests
 	@deploy/test.sh browser
 
-bench:  ## figures of this machine: create, delete, burst, memory
-	@deploy/bench.sh
+bench:  ## figures of this machine beside Incus's: times, memory, hostile neighbours (PARTS="life small" for some)
+	@deploy/bench.sh $(PARTS)
 
 web:  ## build the dashboard's assets
 	@deploy/web.sh

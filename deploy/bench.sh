@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Figures of this machine: real guests, release binaries, under names of its own, so it runs beside a live installation
 # (but measures that too). The binaries carry the failpoints that tests use; make up builds its own without.
+#   bench.sh             everything, some twenty minutes on two quiet cores
+#   bench.sh PART…       life (create, stop, start, reboot, delete, burst, memory), incus (the same of Debian's Incus, beside
+#                        life's), neighbour (what floods cost another guest; Incus's too with incus), small (100 VPSes)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/test-postgres.sh"
 cd "$root"
@@ -12,8 +15,11 @@ step "building (release)"
 cargo build --quiet --release --locked --workspace --bins </dev/null
 cargo build --quiet --locked -p berth-server --example debian_image </dev/null
 deploy/test-images.sh
+if [ $# = 0 ] || [[ " $* " == *" incus "* ]]; then
+    deploy/incus/fetch.sh || [ $? = 3 ] # the benchmark says that there is none to compare with
+fi
 
 trap stop_test_postgres EXIT
 start_test_postgres
 step "measuring"
-BERTH_TEST_IMAGES=$root/target/images "${CARGO_TARGET_DIR:-$root/target}/release/berth-bench"
+BERTH_TEST_IMAGES=$root/target/images "${CARGO_TARGET_DIR:-$root/target}/release/berth-bench" "$@"

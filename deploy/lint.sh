@@ -5,7 +5,7 @@ cd "$root"
 deploy/setup.sh test
 
 step "shellcheck"
-shellcheck deploy/*.sh deploy/vm/*.sh .ci/run
+shellcheck deploy/*.sh deploy/vm/*.sh deploy/incus/*.sh .ci/run
 
 step "cargo fmt"
 cargo fmt --all --check

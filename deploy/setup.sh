@@ -39,9 +39,11 @@ if [ "$what" = test ]; then
     want chromium have chromium
     want python3-hcloud test -d /usr/lib/python3/dist-packages/hcloud
     want sshpass have sshpass
+    want busybox-static have busybox
     want iputils-ping have ping
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
+    want squashfs-tools have mksquashfs
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -18,3 +18,69 @@ for image in bookworm:debian-12 trixie:debian-13; do
     "$build" "${image%:*}" "$file" </dev/null
     printf '%s\n' "$recipe" >"$file.recipe"
 done
+
+# guest NAME SUITE PACKAGES: a Debian with another init, or with cloud-init.
+guest() {
+    local file=$images/$1.tar.zst recipe
+    recipe=$(printf '%s\n' "$@" "$(declare -f guest)" | sha256sum | cut -d' ' -f1)
+    if [ -f "$file" ] && [ "$(cat "$file.recipe" 2>/dev/null)" = "$recipe" ] && [ -z "$(find "$file" -mtime +30)" ]; then
+        return
+    fi
+    step "building $1 from Debian's packages"
+    rm -f "$file.recipe"
+    # shellcheck disable=SC2016 # mmdebstrap's hooks expand it
+    mmdebstrap --quiet --mode=root --variant=minbase --format=tar --include="$3" \
+        '--aptopt=Acquire::Retries "2"' '--aptopt=Acquire::http::Timeout "20"' \
+        '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/var/lib/dbus/machine-id' \
+        '--customize-hook=: > "$1"/etc/machine-id' \
+        '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin' \
+        "$2" - "deb http://deb.debian.org/debian $2 main" </dev/null | zstd -q -f -3 -T0 -o "$file.partial"
+    mv "$file.partial" "$file"
+    printf '%s\n' "$recipe" >"$file.recipe"
+}
+usual=openssh-server,iproute2,iputils-ping,procps,netbase
+guest sysvinit bookworm "sysvinit-core,ifupdown,$usual"
+guest openrc bookworm "sysvinit-core,openrc,ifupdown,$usual"
+guest cloud-init trixie "systemd-sysv,dbus,kmod,cloud-init,$usual"
+
+# A busybox that needs no libraries: a whole root file system is made of it where the tests run.
+if [ ! -x "$images/busybox" ]; then
+    step "fetching busybox-static from Debian's packages"
+    (
+        work=$(mktemp -d)
+        trap 'rm -rf "$work"' EXIT
+        chmod 755 "$work"
+        cd "$work"
+        apt-get download -qq busybox-static >/dev/null
+        dpkg-deb --fsys-tarfile ./*.deb | tar -xO ./bin/busybox >busybox
+        chmod 755 busybox
+        mv busybox "$images/busybox"
+    )
+fi
+# The same images with what the "works inside" tests use. They are made on top of the ones above, whose packages they
+# keep; documentation and translations are left out, since every test host unpacks them.
+mirror=http://deb.debian.org/debian
+common=docker.io,iptables,nftables,podman,crun,slirp4netns,fuse-overlayfs,uidmap,postgresql,sshfs,fuse3,systemd-container,lxc,dbus-user-session,busybox-static
+# shellcheck disable=SC2016 # hooks are run by a shell of mmdebstrap's own
+with() {
+    local suite=$1 base=$images/$2.tar.zst file=$images/$2-inside.tar.zst packages=$common,$3 wanted hook
+    wanted=$(printf '%s\n' "$packages" "$recipe" | sha256sum | cut -d' ' -f1)
+    if [ -f "$file" ] && [ "$(cat "$file.recipe" 2>/dev/null)" = "$wanted" ] && [ ! "$base" -nt "$file" ]; then
+        return
+    fi
+    step "adding container engines and servers to $2"
+    rm -f "$file.recipe" "$file.partial"
+    hook="zstd -dcq '$base' | tar -C \"\$1\" --numeric-owner --xattrs --xattrs-include='*' -x"
+    mmdebstrap --quiet --mode=root --variant=custom --format=tar --setup-hook="$hook" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='Acquire::Retries "2"' --include="$packages" \
+        --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt' \
+        --customize-hook='rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/var/lib/dbus/machine-id' \
+        --customize-hook=': >"$1"/etc/machine-id' \
+        "$suite" - "deb $mirror $suite main" "deb $mirror $suite-updates main" \
+        "deb $mirror-security $suite-security main" </dev/null | zstd -q -f -3 -T0 -o "$file.partial"
+    mv "$file.partial" "$file"
+    printf '%s\n' "$wanted" >"$file.recipe"
+}
+with bookworm debian-12 nginx-light,containernetworking-plugins
+with trixie debian-13 nginx,netavark,aardvark-dns,passt,docker-cli

@@ -22,7 +22,7 @@ use crate::enrol::{self, EnrolError};
 use crate::host::Host;
 use crate::images::Images;
 use crate::link::{Link, LinkError, renew, report::Reporter, watch};
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Manner, Reconciler};
 use crate::store::Store;
 use crate::streams::Streams;
 use crate::tasks::Tasks;
@@ -41,15 +41,33 @@ pub struct AgentConfig {
     pub server_url: Option<String>,
     /// What the back-offs of effects and restarts are multiplied with: 1, but for tests that cannot wait.
     pub pace: f64,
+    /// VPSes that are created or started at the same time.
+    pub start_parallelism: usize,
 }
 
 impl AgentConfig {
     /// An agent with this state directory and nothing else set.
     #[must_use]
     pub fn new(state_dir: PathBuf) -> Self {
-        Self { state_dir, enrol_token: None, server_url: None, pace: 1.0 }
+        Self {
+            state_dir,
+            enrol_token: None,
+            server_url: None,
+            pace: 1.0,
+            start_parallelism: start_parallelism(),
+        }
     }
 }
+
+/// How many VPSes are started at the same time where nobody said: as many as there are cores. More do not make it
+/// faster, but a few wait for the kernel or the disk, so it is at least [`FEWEST_STARTS`].
+#[must_use]
+pub fn start_parallelism() -> usize {
+    std::thread::available_parallelism().map_or(FEWEST_STARTS, usize::from).max(FEWEST_STARTS)
+}
+
+/// Starts at the same time on the smallest machine.
+const FEWEST_STARTS: usize = 4;
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +104,8 @@ impl Agent {
     /// Takes over the host and connects to the control plane. Returns when VPSes are being looked after; whether the
     /// control plane answers does not matter, but for a host that is yet to be enrolled.
     pub async fn start<H: Host>(config: AgentConfig, host: Arc<H>) -> Result<Self, StartError> {
-        let AgentConfig { state_dir, enrol_token, server_url, pace } = config;
+        let AgentConfig { state_dir, enrol_token, server_url, pace, start_parallelism } = config;
+        let manner = Manner { start_parallelism, pace };
         let lock =
             lock(&state_dir).map_err(|source| StartError::State { path: state_dir.clone(), source })?;
         let mut identity = match (enrol::load(&state_dir)?, enrol_token) {
@@ -106,7 +125,8 @@ impl Agent {
         let board = Arc::new(Board::default());
         let images = Arc::new(Images::new(host.clone(), state_dir.join("downloads"), Some(link.clone())));
         let reconciler =
-            Reconciler::start(host.clone(), store, images.clone(), board.clone(), tasks.clone(), pace).await;
+            Reconciler::start(host.clone(), store, images.clone(), board.clone(), tasks.clone(), manner)
+                .await;
         let reconciler =
             reconciler.map_err(|source| StartError::State { path: state_dir.clone(), source })?;
 

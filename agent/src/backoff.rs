@@ -5,12 +5,16 @@
 use std::time::Duration;
 
 use berth_proto::Exit;
+use chrono::TimeDelta;
 
 /// After giving a generation up, a start of a VPS that has run before is still tried this often.
 pub const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// No wait for a guest that ended is longer; what [`restart`] says is at most [`GIVEN_UP`].
+pub const LONGEST_HOLD: TimeDelta = TimeDelta::seconds(300);
+
 /// A guest that ran this long is healthy: its next end counts as the first.
-const HEALTHY: Duration = Duration::from_secs(60);
+pub const HEALTHY: Duration = Duration::from_secs(60);
 
 /// Reboots in a row, each within [`HEALTHY`], that are not slowed down.
 const FREE_REBOOTS: u32 = 5;
@@ -39,27 +43,23 @@ pub fn link(failures: u32, random: f64) -> Duration {
     Duration::from_millis(100).saturating_mul(factor).min(cap).mul_f64(random.clamp(0.0, 1.0))
 }
 
-/// Keeps a guest that ends again and again from taking the host with it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Restarts {
-    in_a_row: u32,
-}
-
-impl Restarts {
-    /// The guest ended by itself after running for `ran`. Returns the wait before it is started again.
-    pub fn ended(&mut self, exit: Exit, ran: Duration) -> Duration {
-        if ran >= HEALTHY {
-            self.in_a_row = 0;
-        }
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        let cap = GIVEN_UP;
-        match exit {
-            Exit::Halt | Exit::Stopped => Duration::ZERO,
-            Exit::Reboot if self.in_a_row <= FREE_REBOOTS => Duration::ZERO,
-            Exit::Reboot => doubled(Duration::from_secs(5), cap, self.in_a_row - FREE_REBOOTS, 1.0),
-            Exit::Code(_) | Exit::Signal(_) | Exit::Lost => {
-                doubled(Duration::from_secs(1), cap, self.in_a_row, 1.0)
-            }
+/// The wait before a guest that ended by itself is started again, when `in_a_row` guests (this one included) ended soon
+/// after their start. Keeps one that ends again and again from taking the host with it.
+///
+/// Reboots are what guests do, so some are free. A loss is the host's doing, and after a power failure all guests are
+/// lost: the first costs nothing.
+#[must_use]
+pub fn restart(exit: Exit, in_a_row: u32) -> Duration {
+    let slower_after = |free: u32, base: Duration| match in_a_row.saturating_sub(free) {
+        0 => Duration::ZERO,
+        more => doubled(base, GIVEN_UP, more, 1.0),
+    };
+    match exit {
+        Exit::Halt | Exit::Stopped => Duration::ZERO,
+        Exit::Reboot => slower_after(FREE_REBOOTS, Duration::from_secs(5)),
+        Exit::Lost => slower_after(1, Duration::from_secs(1)),
+        Exit::Code(_) | Exit::Signal(_) | Exit::Oom | Exit::Unknown => {
+            slower_after(0, Duration::from_secs(1))
         }
     }
 }
@@ -85,23 +85,20 @@ mod tests {
 
     #[test]
     fn reboots_are_free_until_they_are_a_loop() {
-        let mut restarts = Restarts::default();
-        let quick = Duration::from_secs(2);
-        let waits: Vec<f64> = (0..8).map(|_| secs(restarts.ended(Exit::Reboot, quick))).collect();
+        let waits: Vec<f64> = (1..=8).map(|n| secs(restart(Exit::Reboot, n))).collect();
         assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 10.0, 20.0]);
-        assert_eq!(secs(restarts.ended(Exit::Reboot, HEALTHY)), 0.0);
-        assert_eq!(secs(restarts.ended(Exit::Reboot, quick)), 0.0);
     }
 
     #[test]
-    fn crashes_are_slowed_down_from_the_first() {
-        let mut restarts = Restarts::default();
-        let waits: Vec<f64> =
-            (0..4).map(|_| secs(restarts.ended(Exit::Signal(11), Duration::ZERO))).collect();
-        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0]);
-        assert_eq!(secs(restarts.ended(Exit::Lost, HEALTHY)), 1.0);
-        for _ in 0..50 {
-            assert!(restarts.ended(Exit::Code(1), Duration::ZERO) <= GIVEN_UP);
+    fn crashes_are_slowed_down_from_the_first_and_losses_from_the_second() {
+        for exit in [Exit::Code(1), Exit::Signal(11), Exit::Oom] {
+            let waits: Vec<f64> = (1..=4).map(|n| secs(restart(exit, n))).collect();
+            assert_eq!(waits, [1.0, 2.0, 4.0, 8.0], "{exit:?}");
         }
+        let waits: Vec<f64> = (1..=4).map(|n| secs(restart(Exit::Lost, n))).collect();
+        assert_eq!(waits, [0.0, 1.0, 2.0, 4.0]);
+        assert_eq!(restart(Exit::Code(1), u32::MAX), GIVEN_UP);
+        assert!(TimeDelta::from_std(GIVEN_UP).is_ok_and(|longest| longest <= LONGEST_HOLD));
+        assert_eq!(restart(Exit::Halt, 50), Duration::ZERO);
     }
 }

@@ -11,13 +11,13 @@ use berth_proto::EnrolToken;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{Agent, AgentConfig};
+use crate::agent::{self, Agent, AgentConfig};
 use crate::config::{HostArgs, tokens};
 use crate::doctor::{self, Check};
 use crate::enrol;
 use crate::host::Host as _;
 use crate::link::tls;
-use crate::linux::LinuxHost;
+use crate::linux::{LinuxConfig, LinuxHost};
 use crate::sim::{Behaviour, SimHost};
 use crate::stop_all;
 
@@ -118,6 +118,7 @@ async fn real(run: Run) -> anyhow::Result<ExitCode> {
     let config = AgentConfig {
         enrol_token: run.enrol_token,
         server_url: run.server_url,
+        start_parallelism: parallelism(&settings),
         ..AgentConfig::new(settings.state_dir.clone())
     };
     let host = LinuxHost::new(settings).await;
@@ -139,6 +140,11 @@ async fn real(run: Run) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn parallelism(settings: &LinuxConfig) -> usize {
+    let asked = settings.start_parallelism.and_then(|n| usize::try_from(n.get()).ok());
+    asked.unwrap_or_else(agent::start_parallelism)
+}
+
 async fn simulate(run: Run, hosts: usize) -> anyhow::Result<ExitCode> {
     let settings = run.host.settings()?;
     let tokens = run.tokens.as_deref().map(tokens).transpose()?.unwrap_or_default();
@@ -147,6 +153,7 @@ async fn simulate(run: Run, hosts: usize) -> anyhow::Result<ExitCode> {
         let config = AgentConfig {
             enrol_token: tokens.get(n - 1).cloned(),
             server_url: run.server_url.clone(),
+            start_parallelism: parallelism(&settings),
             ..AgentConfig::new(settings.state_dir.join(n.to_string()))
         };
         let host = Arc::new(SimHost::new(Behaviour::default()));

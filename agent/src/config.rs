@@ -80,6 +80,9 @@ pub struct HostArgs {
     /// Whether guests see their own figures in /proc by lxcfs [default: true].
     #[arg(long, env = "BERTH_AGENT_LXCFS", value_name = "BOOL")]
     pub lxcfs: Option<bool>,
+    /// VPSes that are created or started at the same time [default: as many as there are cores, at least 4].
+    #[arg(long, env = "BERTH_AGENT_START_PARALLELISM", value_name = "N")]
+    pub start_parallelism: Option<std::num::NonZeroU32>,
 }
 
 impl HostArgs {
@@ -102,6 +105,7 @@ impl HostArgs {
         set(&mut config.id_base, self.id_base.as_ref());
         set(&mut config.lxcfs, self.lxcfs.as_ref());
         config.monitor_path = self.monitor.clone().or(config.monitor_path);
+        config.start_parallelism = self.start_parallelism.or(config.start_parallelism);
         config.uplink = self.uplink.clone().or(config.uplink);
         Ok(config)
     }

@@ -38,6 +38,26 @@ impl Superblock {
         self.blocks().saturating_sub(self.word(0x248)) * self.block_size()
     }
 
+    /// Inodes in each group of blocks: `s_inodes_per_group` at 0x28.
+    pub(crate) fn inodes_per_group(&self) -> u64 {
+        self.word(0x28)
+    }
+
+    /// How long the device must be for the file system, grown, to offer so many bytes; its length now if it does. Each
+    /// group costs its inode table (256 bytes an inode) and two bitmaps.
+    pub(crate) fn length_for(&self, bytes: u64) -> u64 {
+        let now = self.blocks() * self.block_size();
+        let group = self.word(0x20).max(1) * self.block_size();
+        let cost = self.inodes_per_group() * 256 + 2 * self.block_size();
+        // resize2fs leaves the superblock's own count at zero until it is mounted
+        let usable = self.usable().min(now.saturating_sub(now.div_ceil(group) * cost));
+        let lacking = bytes.saturating_sub(usable);
+        let net = group.saturating_sub(cost).max(self.block_size());
+        let more = u128::from(lacking) * u128::from(group) / u128::from(net);
+        let slack = if lacking == 0 { 0 } else { 1 << 20 };
+        now + u64::try_from(more).unwrap_or(u64::MAX / 2).next_multiple_of(1 << 20) + slack
+    }
+
     /// Whether the image has room for more blocks than the file system has.
     pub(crate) fn is_smaller_than(&self, image_bytes: u64) -> bool {
         self.blocks() < image_bytes / self.block_size()
@@ -64,6 +84,15 @@ mod tests {
         assert_eq!(superblock.block_size(), 4096);
         assert_eq!(superblock.blocks(), (1 << 32) + 1000);
         assert_eq!(superblock.usable(), ((1_u64 << 32) + 900) * 4096);
+        let mut made = bytes;
+        made[0x150] = 0;
+        made[0x248] = 0;
+        made[0x20..0x24].copy_from_slice(&32_768_u32.to_le_bytes());
+        made[0x28..0x2c].copy_from_slice(&8192_u32.to_le_bytes());
+        let made = Superblock(made);
+        assert_eq!(made.length_for(400 * 4096), 1000 * 4096);
+        let long = made.length_for(1 << 30);
+        assert!(long > 1 << 30 && long < (1 << 30) / 100 * 103, "{long}");
         let exact = ((1_u64 << 32) + 1000) * 4096;
         assert!(!superblock.is_smaller_than(exact + 4095) && superblock.is_smaller_than(exact + 4096));
     }

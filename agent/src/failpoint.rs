@@ -22,6 +22,7 @@ pub fn around(effect: Effect) -> (&'static str, &'static str) {
         Effect::Delete => ("reconcile.delete.before", "reconcile.delete.after"),
         Effect::Password => ("reconcile.password.before", "reconcile.password.after"),
         Effect::Apply => ("reconcile.apply.before", "reconcile.apply.after"),
+        Effect::Freeze => ("reconcile.freeze.before", "reconcile.freeze.after"),
     }
 }
 

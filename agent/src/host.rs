@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use berth_proto::{
-    Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, TerminalSize,
-    VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
+    TerminalSize, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +37,8 @@ pub struct Guest {
     pub boot_epoch: i64,
     /// When its PID 1 was started.
     pub started_at: DateTime<Utc>,
+    /// Whether it stands still.
+    pub frozen: bool,
 }
 
 /// A change that the host noticed by itself.
@@ -110,16 +112,21 @@ pub trait Host: Send + Sync + 'static {
     /// On error nothing but the disk is left. On a disk that never ran, `spec.access` (keys, password) and the other
     /// first-boot files are written; later changes of the password come by [`Host::set_password`].
     fn start(&self, spec: &VpsSpec) -> impl Future<Output = Result<Guest, Fault>> + Send;
-    /// Asks the guest's init to stop; returns at once.
+    /// Asks the guest's init to stop; returns at once. A frozen guest is thawed first.
     fn ask_to_stop(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
-    /// Kills the guest; returns when no process of it is left.
+    /// Kills the guest, frozen or not; returns when no process of it is left.
     fn kill(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Kills a guest whose disk will be deleted next: as [`Host::kill`], but what the guest has not written to its disk
     /// yet may be thrown away.
     fn kill_for_deletion(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send {
         self.kill(id)
     }
-    /// Clears what a guest leaves behind when it is not running: cgroups, rules, interface, sockets. Keeps the disk.
+    /// Makes every process of the running guest stand still; returns when all do. What cannot be frozen now is thawed again.
+    fn freeze(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Lets a frozen guest go on.
+    fn thaw(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Clears what a guest leaves behind when it is not running: cgroups with whatever still is in them, frozen or not,
+    /// rules, interface, sockets. Keeps the disk.
     fn remove_leftovers(&self, id: VpsId) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Deletes the disk and all that the host keeps about the VPS. Only after a tombstone, or to undo a create whose
     /// guest never ran; and only when nothing runs.
@@ -130,6 +137,10 @@ pub trait Host: Send + Sync + 'static {
     fn apply(&self, spec: &VpsSpec) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Use of resources of a running guest.
     fn vps_metrics(&self, id: VpsId) -> impl Future<Output = Option<VpsMetrics>> + Send;
+    /// What became of each limit of a running guest, as the kernel holds it now.
+    fn vps_limits(&self, id: VpsId) -> impl Future<Output = Vec<LimitState>> + Send;
+    /// What happened to a running guest lately, oldest first, at most 16.
+    fn vps_events(&self, id: VpsId) -> impl Future<Output = Vec<VpsEvent>> + Send;
     /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
     /// open at once; all see the same.
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;

@@ -7,6 +7,9 @@
 //! * A disk from which a guest has run is deleted only by a tombstone.
 //! * A guest is stopped before another is started; leftovers of one are cleared before the next.
 //! * A guest that halted itself stays off in its boot epoch. One that was started for a smaller epoch is restarted.
+//! * A guest that ended otherwise is started again as its [`berth_proto::RestartPolicy`] says, and the later the more often
+//!   it ended soon after its start. A new boot epoch never waits.
+//! * A frozen guest is thawed before anything that needs it to run, except its death.
 //! * A disk that was there and is gone is not made anew: that would hide the loss of data behind an empty VPS.
 //! * Without a desired state (an orphan) nothing is started, stopped or deleted. Only debris that holds no disk is swept.
 
@@ -16,6 +19,7 @@ use berth_proto::{Desired, Power, StopMode, VpsSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::backoff;
 use crate::host::{Found, Guest};
 use crate::record::{Applied, Disk, Record};
 
@@ -26,6 +30,11 @@ pub enum Step {
     CreateDisk,
     /// Start the guest.
     Start,
+    /// The guest ended too soon, or too often: wait before it is started again.
+    HoldBack {
+        /// When it will be started.
+        until: DateTime<Utc>,
+    },
     /// Ask the guest's init to stop, and note when patience ends.
     AskToStop {
         /// Seconds of patience.
@@ -46,6 +55,10 @@ pub enum Step {
     SetPassword,
     /// Apply limits and network settings to the running guest.
     Apply,
+    /// Make the running guest stand still.
+    Freeze,
+    /// Let the frozen guest go on.
+    Thaw,
 }
 
 /// Kinds of effect, for counting failures: a password that cannot be set must not keep a crashed guest from starting.
@@ -54,7 +67,7 @@ pub enum Step {
 pub enum Effect {
     /// [`Step::CreateDisk`]
     CreateDisk,
-    /// [`Step::Start`]
+    /// [`Step::Start`] and [`Step::HoldBack`]
     Start,
     /// [`Step::AskToStop`], [`Step::Wait`] and [`Step::Kill`]
     Stop,
@@ -66,6 +79,8 @@ pub enum Effect {
     Password,
     /// [`Step::Apply`]
     Apply,
+    /// [`Step::Freeze`] and [`Step::Thaw`]
+    Freeze,
 }
 
 impl Step {
@@ -74,12 +89,13 @@ impl Step {
     pub fn effect(&self) -> Effect {
         match self {
             Self::CreateDisk => Effect::CreateDisk,
-            Self::Start => Effect::Start,
+            Self::Start | Self::HoldBack { .. } => Effect::Start,
             Self::AskToStop { .. } | Self::Wait { .. } | Self::Kill => Effect::Stop,
             Self::RemoveLeftovers => Effect::Clear,
             Self::DeleteDisk => Effect::Delete,
             Self::SetPassword => Effect::Password,
             Self::Apply => Effect::Apply,
+            Self::Freeze | Self::Thaw => Effect::Freeze,
         }
     }
 }
@@ -109,6 +125,12 @@ pub enum Reason {
     NewPassword,
     /// Limits or network changed.
     Changed,
+    /// It should stand still.
+    ShouldFreeze,
+    /// It should not stand still any more.
+    ShouldThaw,
+    /// It ended soon after it was started.
+    EndedEarly,
     /// Debris of something that nobody wants and that has no disk.
     Debris,
 }
@@ -127,6 +149,9 @@ impl fmt::Display for Reason {
             Self::Tombstone => "is to be deleted",
             Self::NewPassword => "the password was reset",
             Self::Changed => "limits or network changed",
+            Self::ShouldFreeze => "should stand still",
+            Self::ShouldThaw => "should not stand still any more",
+            Self::EndedEarly => "ended soon after it was started",
             Self::Debris => "debris without a disk and without an owner",
         })
     }
@@ -152,7 +177,7 @@ pub fn plan(desired: Option<&Desired>, record: &Record, found: &Found, now: Date
         Some(Desired::Present(_)) if found.unsure => {}
         Some(Desired::Present(spec)) => match &found.guest {
             Some(guest) => running(spec, record, guest, now, &mut add),
-            None => stopped(spec, record, found, &mut add),
+            None => stopped(spec, record, found, now, &mut add),
         },
     }
     steps
@@ -193,24 +218,22 @@ fn running(
 ) {
     let restart = guest.boot_epoch < spec.boot_epoch;
     if spec.power == Power::Running && !restart {
-        if record.applied.as_ref() != Some(&Applied::of(spec)) && !given_up(record, Effect::Apply, spec) {
-            add(Step::Apply, Reason::Changed);
-        }
-        set_password(spec, record, add);
-        return;
+        return running_on(spec, record, guest, add);
     }
     let why = if spec.power == Power::Running { Reason::NewBootEpoch } else { Reason::ShouldStop };
     let asked = record.stop.filter(|s| s.epoch == guest.boot_epoch && s.generation == spec.generation);
     let kill_because = match (spec.stop_mode, asked) {
         (StopMode::Hard, _) => why,
         (StopMode::Graceful { .. }, _) if given_up(record, Effect::Stop, spec) => Reason::DoesNotListen,
-        (StopMode::Graceful { timeout_s }, Some(asked)) if asked.deadline <= now + patience(timeout_s) => {
+        (StopMode::Graceful { timeout_s }, Some(asked))
+            if asked.deadline <= now + patience(timeout_s) && !guest.frozen =>
+        {
             if now < asked.deadline {
                 return add(Step::Wait { until: asked.deadline }, why);
             }
             Reason::Deadline
         }
-        // Not asked yet; or the clock was set back since, and the deadline with it means nothing.
+        // Not asked yet, or frozen since; or the clock was set back since, and the deadline with it means nothing.
         (StopMode::Graceful { timeout_s }, _) => return add(Step::AskToStop { timeout_s }, why),
     };
     add(Step::Kill, kill_because);
@@ -220,11 +243,51 @@ fn running(
     }
 }
 
+/// What changes under a guest that runs and goes on running.
+fn running_on(spec: &VpsSpec, record: &Record, guest: &Guest, add: &mut impl FnMut(Step, Reason)) {
+    let can_freeze = !given_up(record, Effect::Freeze, spec);
+    let thaw = guest.frozen && !spec.frozen && can_freeze;
+    if thaw {
+        add(Step::Thaw, Reason::ShouldThaw);
+    }
+    if record.applied.as_ref() != Some(&Applied::of(spec)) && !given_up(record, Effect::Apply, spec) {
+        add(Step::Apply, Reason::Changed);
+    }
+    if thaw || !guest.frozen {
+        set_password(spec, record, add);
+    }
+    if spec.frozen && !guest.frozen && can_freeze {
+        add(Step::Freeze, Reason::ShouldFreeze);
+    }
+}
+
 fn patience(timeout_s: u32) -> TimeDelta {
     TimeDelta::seconds(i64::from(timeout_s))
 }
 
-fn stopped(spec: &VpsSpec, record: &Record, found: &Found, add: &mut impl FnMut(Step, Reason)) {
+/// Whether a guest that ended by itself stays off: it halted itself, or its policy says so.
+#[must_use]
+pub fn stays_off(spec: &VpsSpec, record: &Record) -> bool {
+    let of_this_boot = record.exit.filter(|_| record.started_epoch == spec.boot_epoch);
+    record.halted_epoch == Some(spec.boot_epoch)
+        || of_this_boot.is_some_and(|exit| !spec.restart.starts_again(exit))
+}
+
+/// Until when a guest that ended by itself is not started again; none when it may be started now.
+#[must_use]
+pub fn held_back(spec: &VpsSpec, record: &Record, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let until = record.hold_until.filter(|_| record.started_epoch >= spec.boot_epoch)?;
+    // Further away than any wait is only what was written before the clock was set back.
+    (now < until && until - now <= backoff::LONGEST_HOLD).then_some(until)
+}
+
+fn stopped(
+    spec: &VpsSpec,
+    record: &Record,
+    found: &Found,
+    now: DateTime<Utc>,
+    add: &mut impl FnMut(Step, Reason),
+) {
     if disk_is_lost(record, found) {
         return;
     }
@@ -241,8 +304,12 @@ fn stopped(spec: &VpsSpec, record: &Record, found: &Found, add: &mut impl FnMut(
     if !found.disk {
         add(Step::CreateDisk, Reason::New);
     }
-    if spec.power == Power::Running && record.halted_epoch != Some(spec.boot_epoch) {
-        start(spec, record, Reason::ShouldRun, add);
+    if spec.power == Power::Stopped || stays_off(spec, record) {
+        return;
+    }
+    match held_back(spec, record, now) {
+        Some(until) => add(Step::HoldBack { until }, Reason::EndedEarly),
+        None => start(spec, record, Reason::ShouldRun, add),
     }
 }
 
@@ -254,6 +321,9 @@ fn start(spec: &VpsSpec, record: &Record, why: Reason, add: &mut impl FnMut(Step
     add(Step::Start, why);
     if record.disk == Disk::Used {
         set_password(spec, record, add); // a disk that never ran gets its password by the first boot
+    }
+    if spec.frozen && !given_up(record, Effect::Freeze, spec) {
+        add(Step::Freeze, Reason::ShouldFreeze);
     }
 }
 

@@ -14,6 +14,7 @@ use berth_proto::{Desired, Exit, Limits, NetSpec, VpsSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::backoff;
 use crate::host::{Fault, Found, Guest};
 use crate::plan::{Effect, Step};
 
@@ -44,6 +45,12 @@ pub struct Record {
     pub answered: i64,
     /// How the guest ended last.
     pub exit: Option<Exit>,
+    /// When the guest that runs, or ran last, was started.
+    pub since: Option<DateTime<Utc>>,
+    /// How many guests in a row ended by themselves soon after their start; any end counts as the first.
+    pub early_ends: u32,
+    /// Before this, no guest is started again for the epoch of the one that ended.
+    pub hold_until: Option<DateTime<Utc>>,
     /// What failed and was not done since.
     pub troubles: BTreeMap<Effect, Trouble>,
     /// Whether the last full answer of the control plane did not name this VPS.
@@ -132,8 +139,8 @@ impl Record {
             && [Effect::CreateDisk, Effect::Start].into_iter().any(|e| self.given_up(e, generation))
     }
 
-    /// Takes in what a look at the machine showed. Returns the end of a guest that was not known before.
-    pub fn absorb(&mut self, found: &Found) -> Option<Exit> {
+    /// Takes in what a look at the machine showed `now`. Returns the end of a guest that was not known before.
+    pub fn absorb(&mut self, found: &Found, now: DateTime<Utc>) -> Option<Exit> {
         if found.unsure {
             return None;
         }
@@ -150,6 +157,7 @@ impl Record {
         if let Some(guest) = &found.guest {
             self.running = true;
             self.started_epoch = guest.boot_epoch;
+            self.since = Some(guest.started_at);
             self.troubles.retain(|e, _| !matches!(e, Effect::CreateDisk | Effect::Start));
             return None;
         }
@@ -165,7 +173,14 @@ impl Record {
             self.halted_epoch = Some(epoch);
         }
         self.started_epoch = epoch;
+        let ran = self.since.and_then(|since| (now - since).to_std().ok()).unwrap_or_default();
+        let early_ends = if ran >= backoff::HEALTHY { 0 } else { self.early_ends };
         self.ended(exit);
+        if exit != Exit::Stopped {
+            self.early_ends = early_ends.saturating_add(1);
+            let wait = backoff::restart(exit, self.early_ends);
+            self.hold_until = (!wait.is_zero()).then(|| now + wait);
+        }
         Some(exit)
     }
 
@@ -194,9 +209,14 @@ impl Record {
                 if self.disk != Disk::Used {
                     self.password_epoch = spec.access.password_epoch;
                 }
+                if guest.boot_epoch > self.started_epoch {
+                    self.early_ends = 0;
+                }
                 self.disk = Disk::Used;
                 self.running = true;
                 self.started_epoch = guest.boot_epoch;
+                self.since = Some(guest.started_at);
+                self.hold_until = None;
                 self.stop = None;
                 self.applied = Some(Applied::of(spec));
                 *found = Found { disk: true, guest: Some(guest), ..Found::default() };
@@ -207,6 +227,7 @@ impl Record {
                     generation: desired.map_or(0, Desired::generation),
                     deadline: now + TimeDelta::seconds(i64::from(*timeout_s)),
                 });
+                frozen(found, false); // asking thaws
             }
             Step::Kill => {
                 if found.guest.is_some() || self.running {
@@ -222,7 +243,8 @@ impl Record {
             }
             Step::SetPassword => self.password_epoch = spec.map_or(0, |s| s.access.password_epoch),
             Step::Apply => self.applied = spec.map(Applied::of),
-            Step::Wait { .. } => {}
+            Step::Freeze | Step::Thaw => frozen(found, *step == Step::Freeze),
+            Step::Wait { .. } | Step::HoldBack { .. } => {}
         }
     }
 
@@ -241,5 +263,13 @@ impl Record {
         self.exit = Some(exit);
         self.stop = None;
         self.applied = None;
+        self.early_ends = 0;
+        self.hold_until = None;
+    }
+}
+
+fn frozen(found: &mut Found, frozen: bool) {
+    if let Some(guest) = &mut found.guest {
+        guest.frozen = frozen;
     }
 }

@@ -3,7 +3,7 @@
 //! Only what was observed is said. An intention shows in the state alone (`Creating`, `Starting`, `Stopping` while the
 //! next step is of that kind), with the generation of the last spec that was converged or given up.
 
-use berth_proto::{Desired, VpsFault, VpsId, VpsObserved, VpsState};
+use berth_proto::{Desired, Exit, VpsFault, VpsId, VpsObserved, VpsState};
 
 use crate::host::Found;
 use crate::plan::{Step, disk_is_lost};
@@ -41,6 +41,7 @@ pub fn observe(view: View<'_>) -> VpsObserved {
         boot_epoch: guest.map_or(record.started_epoch, |g| g.boot_epoch),
         password_epoch: record.password_epoch,
         started_at: guest.map(|g| g.started_at),
+        frozen: guest.is_some_and(|g| g.frozen),
         exit: record.exit,
         fault: fault(view),
         orphan: record.orphan || desired.is_none(),
@@ -69,10 +70,10 @@ fn state(view: View<'_>) -> VpsState {
         _ => VpsState::Absent,
     };
     match next {
-        None | Some(Step::SetPassword | Step::Apply) => resting,
+        None | Some(Step::SetPassword | Step::Apply | Step::Freeze | Step::Thaw) => resting,
         Some(step) if record.given_up(step.effect(), generation) => resting,
         Some(Step::CreateDisk) => VpsState::Creating,
-        Some(Step::Start) => VpsState::Starting,
+        Some(Step::Start | Step::HoldBack { .. }) => VpsState::Starting,
         Some(Step::RemoveLeftovers | Step::DeleteDisk) => VpsState::Stopping,
         Some(Step::AskToStop { .. } | Step::Wait { .. } | Step::Kill) => VpsState::Stopping,
     }
@@ -94,9 +95,32 @@ fn fault(view: View<'_>) -> Option<VpsFault> {
     let generation = desired?.generation();
     // The map's order is that of `Effect`, in which troubles matter to the person who asked.
     let of_this = || record.troubles.keys().filter_map(|e| record.trouble(*e, generation));
-    let worst = of_this().find(|t| t.given_up()).or_else(|| of_this().next())?;
+    let Some(worst) = of_this().find(|t| t.given_up()).or_else(|| of_this().next()) else {
+        return held_back(view);
+    };
     let terminal = worst.given_up() && record.answered >= generation;
     Some(VpsFault { terminal, ..worst.fault.clone() })
+}
+
+/// Why a guest that ended is not started at once.
+fn held_back(view: View<'_>) -> Option<VpsFault> {
+    let Some(Step::HoldBack { until }) = view.next else { return None };
+    let what = match view.record.exit? {
+        Exit::Reboot => "rebooted itself".to_owned(),
+        Exit::Code(code) => format!("ended with code {code}"),
+        Exit::Signal(signal) => format!("was killed by signal {signal}"),
+        Exit::Oom => "was killed because its memory had run out".to_owned(),
+        Exit::Halt | Exit::Stopped | Exit::Lost | Exit::Unknown => "ended".to_owned(),
+    };
+    let often = match view.record.early_ends {
+        0 | 1 => String::new(),
+        n => format!(", {n} times in a row, each time soon after its start"),
+    };
+    let at = until.format("%H:%M:%S");
+    let message = format!(
+        "The server's first process {what}{often}. The server is started again at {at} UTC; powering it on starts it now."
+    );
+    Some(VpsFault::passing("restart_delayed", message))
 }
 
 #[cfg(test)]
@@ -130,7 +154,7 @@ mod tests {
     #[test]
     fn a_state_is_what_is_there_or_what_is_being_done() {
         let desired = wanted();
-        let up = Found { guest: Some(Guest { boot_epoch: 3, started_at: at(5) }), ..down() };
+        let up = Found { guest: Some(Guest { boot_epoch: 3, started_at: at(5), frozen: false }), ..down() };
         let used = Record { disk: Disk::Used, ..Record::default() };
         let wait = Step::Wait { until: at(9) };
         let hangs = Found { unsure: true, ..down() };
@@ -169,6 +193,17 @@ mod tests {
             observe(View { found: Some(&up), damaged: Some("record.json cannot be read"), ..unseen });
         assert_eq!(damaged.state, VpsState::Unknown);
         assert_eq!(damaged.fault.map(|f| f.code), Some("record_damaged".into()));
+    }
+
+    #[test]
+    fn a_guest_that_is_held_back_says_why() {
+        let record =
+            Record { disk: Disk::Used, exit: Some(Exit::Reboot), early_ends: 7, ..Record::default() };
+        let told = seen(Some(&wanted()), &record, &down(), Some(&Step::HoldBack { until: at(3661) }));
+        let fault = told.fault.expect("a fault");
+        assert_eq!((told.state, fault.code.as_str()), (VpsState::Starting, "restart_delayed"));
+        assert!(!fault.terminal && fault.message.contains("7 times in a row"), "{fault:?}");
+        assert!(fault.message.contains("01:01:01 UTC"), "{fault:?}");
     }
 
     #[test]

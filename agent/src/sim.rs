@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, VpsEvent, VpsFault,
+    VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -23,6 +24,7 @@ use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, Sess
 use crate::plan::Effect;
 
 mod console;
+mod limits;
 mod sessions;
 
 pub use console::greeting;
@@ -71,6 +73,10 @@ pub struct Counts {
     pub passwords: u32,
     /// Changes applied to a running guest.
     pub applies: u32,
+    /// Times that a running guest was frozen.
+    pub freezes: u32,
+    /// Times that a frozen guest was thawed.
+    pub thaws: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -78,6 +84,46 @@ struct SimVps {
     found: Found,
     disk_bytes: i64,
     counts: Counts,
+    limits: Limits,
+    events: Vec<VpsEvent>,
+}
+
+impl SimVps {
+    /// Whether that changed anything.
+    fn set_frozen(&mut self, frozen: bool) -> bool {
+        let Some(guest) = &mut self.found.guest else { return false };
+        std::mem::replace(&mut guest.frozen, frozen) != frozen
+    }
+}
+
+/// The starts of guests since the host exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    /// The VPSes in the order in which their starts began.
+    pub order: Vec<VpsId>,
+    /// Starts that are under way.
+    pub now: usize,
+    /// The most that were ever under way at the same time.
+    pub most: usize,
+}
+
+/// A start that is under way, cut short or not.
+struct Starting<'a>(&'a SimHost);
+
+impl<'a> Starting<'a> {
+    fn begin(host: &'a SimHost, id: VpsId) -> Self {
+        let starts = &mut host.lock().starts;
+        starts.order.push(id);
+        starts.now += 1;
+        starts.most = starts.most.max(starts.now);
+        Self(host)
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().starts.now -= 1;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +132,7 @@ struct State {
     vpses: BTreeMap<VpsId, SimVps>,
     templates: Vec<String>,
     settings: Option<HostSettings>,
+    starts: Starts,
     events: VecDeque<Event>,
     failures: VecDeque<(Option<VpsId>, Effect, Fault)>,
 }
@@ -136,6 +183,16 @@ impl SimHost {
         self.noticed.notify_one();
     }
 
+    /// Something happens to a running guest.
+    pub fn happen(&self, id: VpsId, what: VpsHappening) {
+        if let Some(vps) = self.lock().vpses.get_mut(&id) {
+            let seq = vps.events.last().map_or(1, |last| last.seq + 1);
+            vps.events.push(VpsEvent { seq, at: Utc::now(), what });
+            let old = vps.events.len().saturating_sub(16);
+            vps.events.drain(..old);
+        }
+    }
+
     /// The machine restarts: every guest is gone, and nobody saw how.
     pub fn lose_power(&self) {
         let mut state = self.lock();
@@ -171,6 +228,15 @@ impl SimHost {
     pub fn running(&self) -> Vec<VpsId> {
         let state = self.lock();
         state.vpses.iter().filter(|(_, v)| v.found.guest.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// What was started since the host exists, or since this was asked last.
+    #[must_use]
+    pub fn take_starts(&self) -> Starts {
+        let starts = &mut self.lock().starts;
+        let taken = starts.clone();
+        *starts = Starts { now: taken.now, most: taken.now, order: Vec::new() };
+        taken
     }
 
     /// The settings that were applied last.
@@ -294,11 +360,15 @@ impl Host for SimHost {
             v.found.last_exit = None;
             v.found.leftovers = true;
         });
+        let starting = Starting::begin(self, spec.id);
         tokio::time::sleep(self.behaviour().start).await;
-        let guest = Guest { boot_epoch: spec.boot_epoch, started_at: Utc::now() };
+        drop(starting);
+        let guest = Guest { boot_epoch: spec.boot_epoch, started_at: Utc::now(), frozen: false };
         self.change(spec.id, |v| {
             v.found.leftovers = false;
             v.found.guest = Some(guest.clone());
+            v.limits = spec.limits;
+            v.events.clear();
             v.counts.starts += 1;
         });
         Ok(guest)
@@ -306,12 +376,15 @@ impl Host for SimHost {
 
     async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
         self.refused(id, Effect::Stop)?;
-        self.change(id, |v| v.counts.asks += 1);
+        self.change(id, |v| {
+            v.counts.asks += 1;
+            v.set_frozen(false);
+        });
         if let Some(delay) = self.behaviour().stop {
             let (host, asked) = (self.clone(), self.look(id).guest);
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
-                if host.look(id).guest == asked {
+                if host.look(id).guest.as_ref().map(|g| g.started_at) == asked.map(|g| g.started_at) {
                     host.end_guest(id, Exit::Halt);
                 }
             });
@@ -329,6 +402,18 @@ impl Host for SimHost {
             v.found.unsure = false;
             v.found.leftovers = true;
         });
+        Ok(())
+    }
+
+    async fn freeze(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Freeze)?;
+        self.change(id, |v| v.counts.freezes += u32::from(v.set_frozen(true)));
+        Ok(())
+    }
+
+    async fn thaw(&self, id: VpsId) -> Result<(), Fault> {
+        self.refused(id, Effect::Freeze)?;
+        self.change(id, |v| v.counts.thaws += u32::from(v.set_frozen(false)));
         Ok(())
     }
 
@@ -354,13 +439,18 @@ impl Host for SimHost {
 
     async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.refused(spec.id, Effect::Password)?;
+        let frozen = self.look(spec.id).guest.is_some_and(|g| g.frozen);
+        assert!(!frozen, "VPS {} stands still and cannot be given a password", spec.id);
         self.change(spec.id, |v| v.counts.passwords += 1);
         Ok(())
     }
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.refused(spec.id, Effect::Apply)?;
-        self.change(spec.id, |v| v.counts.applies += 1);
+        self.change(spec.id, |v| {
+            v.counts.applies += 1;
+            v.limits = spec.limits;
+        });
         Ok(())
     }
 
@@ -379,6 +469,18 @@ impl Host for SimHost {
             net_out_bytes: age,
             ..VpsMetrics::default()
         })
+    }
+
+    async fn vps_limits(&self, id: VpsId) -> Vec<LimitState> {
+        let state = self.lock();
+        let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
+        running.map(|vps| limits::held(&vps.limits)).unwrap_or_default()
+    }
+
+    async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
+        let state = self.lock();
+        let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
+        running.map(|vps| vps.events.clone()).unwrap_or_default()
     }
 
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {

@@ -139,7 +139,10 @@ async fn clear<H: Host>(host: &H, store: &Store, id: VpsId) -> Result<(), String
         return Err("its monitor does not answer; whether it runs is not known".into());
     }
     let mut stored = store.load(id);
-    if stored.damaged.is_none() && stored.desired.is_some() && stored.record.absorb(&found).is_some() {
+    if stored.damaged.is_none()
+        && stored.desired.is_some()
+        && stored.record.absorb(&found, Utc::now()).is_some()
+    {
         store.save_record(id, &stored.record).map_err(|e| format!("its record cannot be written: {e}"))?;
     }
     host.remove_leftovers(id).await.map_err(|fault| fault.message)

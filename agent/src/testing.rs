@@ -1,7 +1,8 @@
 //! Values that the unit tests of several modules begin with.
 
 use berth_proto::{
-    Access, ArchiveFormat, Desired, ImageId, ImageRef, Limits, NetSpec, Power, StopMode, VpsId, VpsSpec,
+    Access, ArchiveFormat, Desired, ImageId, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode,
+    VpsId, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 
@@ -26,6 +27,8 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             size_bytes: 3,
             format: ArchiveFormat::Tar,
             cloud_init: false,
+            stop_signal: None,
+            default_user: None,
         },
         limits: Limits {
             cpu_milli: 1000,
@@ -34,9 +37,12 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             pids: 4096,
             ..Limits::default()
         },
-        net: NetSpec { ipv4: Some([10, 0, 0, 2].into()), mac: "02:00:00:00:00:02".into() },
+        net: NetSpec { ipv4: Some([10, 0, 0, 2].into()), mac: "02:00:00:00:00:02".into(), firewall: None },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,
+        frozen: false,
+        restart: RestartPolicy::OnFailure,
+        autostart_order: 0,
     }
 }
 

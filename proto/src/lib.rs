@@ -12,8 +12,10 @@
 
 mod enrol;
 mod exec;
+mod firewall;
 mod ids;
 mod report;
+mod signal;
 mod spec;
 mod stream;
 mod token;
@@ -23,14 +25,16 @@ pub use exec::{
     ExecControl, ExecEnd, ExecEvent, ExecSignal, ExecSpec, FileHead, FileTask, LARGEST_EXEC, LARGEST_FILE,
     TerminalSize, channel, check_path, is_session,
 };
+pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,
 };
+pub use signal::stop_signal;
 pub use spec::{
-    Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, StopMode,
-    VpsSpec, Watch,
+    Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, RestartPolicy,
+    StopMode, VpsSpec, Watch,
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};

@@ -126,6 +126,9 @@ pub struct VpsObserved {
     /// Whether the control plane's last full answer did not name this VPS. It is kept and fenced off.
     #[serde(default)]
     pub orphan: bool,
+    /// Whether the guest runs and stands still.
+    #[serde(default)]
+    pub frozen: bool,
     /// Use of resources; none while it does not run.
     #[serde(default)]
     pub metrics: Option<VpsMetrics>,
@@ -201,6 +204,7 @@ impl VpsObserved {
             exit: None,
             fault: None,
             orphan: false,
+            frozen: false,
             metrics: None,
             limits: Vec::new(),
             events: Vec::new(),
@@ -244,13 +248,19 @@ pub enum Exit {
     Stopped,
     /// The monitor or the host died; how the guest ended was not seen.
     Lost,
+    /// The kernel killed PID 1 because the guest's memory had run out.
+    Oom,
+    /// An end that this release does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a desired state could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VpsFault {
     /// Stable code: `disk_pool_full`, `disk_missing`, `image_digest_mismatch`, `image_unavailable`,
-    /// `kernel_feature_missing`, `start_failed`, `network_failed`, `record_damaged`, `internal`.
+    /// `kernel_feature_missing`, `start_failed`, `network_failed`, `record_damaged`, `restart_delayed`,
+    /// `internal`.
     pub code: String,
     /// What went wrong and what to do about it, for the person who asked.
     pub message: String,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageId, StreamOffer, VpsId};
+use crate::{Exit, Firewall, ImageId, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -108,6 +108,44 @@ pub struct VpsSpec {
     /// User data as the tenant gave it, at most 32 KiB.
     #[serde(default)]
     pub user_data: Option<String>,
+    /// Whether the guest stands still while it runs: none of its processes gets any CPU, its memory stays. It can be
+    /// stopped, killed and restarted all the same.
+    #[serde(default)]
+    pub frozen: bool,
+    /// What happens when the guest ends by itself.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Its place among the VPSes that a host starts when it has booted: smaller ones first.
+    #[serde(default)]
+    pub autostart_order: i32,
+}
+
+/// What happens when a guest ends that nobody asked to end. A guest that reboots itself is always started again, and one
+/// that halts itself stays off. One whose end is the host's doing ([`Exit::Lost`]) is always started again too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// Whatever its PID 1 returned.
+    Always,
+    /// It stays off.
+    Never,
+    /// Unless PID 1 returned 0. Also what a policy of a later release is taken for.
+    #[default]
+    #[serde(other)]
+    OnFailure,
+}
+
+impl RestartPolicy {
+    /// Whether a guest that ended like this is started again in the same boot epoch.
+    #[must_use]
+    pub fn starts_again(self, exit: Exit) -> bool {
+        match exit {
+            Exit::Halt => false,
+            Exit::Reboot | Exit::Lost | Exit::Stopped => true,
+            Exit::Code(0) => self == Self::Always,
+            Exit::Code(_) | Exit::Signal(_) | Exit::Oom | Exit::Unknown => self != Self::Never,
+        }
+    }
 }
 
 /// Whether a VPS should run.
@@ -145,9 +183,15 @@ pub struct ImageRef {
     pub size_bytes: i64,
     /// How it is packed.
     pub format: ArchiveFormat,
-    /// Whether cloud-init is inside; if so the NoCloud seed carries the user data.
+    /// Whether cloud-init is inside, as far as the importer knows. The host looks for itself at the first boot.
     #[serde(default)]
     pub cloud_init: bool,
+    /// The signal that asks its init to stop, by name (see [`crate::stop_signal`]); none: found out by looking at it.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
+    /// A user that the image has and whom the keys of root are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// How an image's root file system is packed.
@@ -162,6 +206,11 @@ pub enum ArchiveFormat {
     TarXz,
     /// Zstandard.
     TarZst,
+    /// A squashfs file system (gzip, xz or zstd inside).
+    Squashfs,
+    /// One that a later release knows. It cannot be unpacked, and spoils nothing else.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a VPS may use, and what it is sure of. Fields that came later default to "no such limit".
@@ -261,6 +310,9 @@ pub struct NetSpec {
     pub ipv4: Option<Ipv4Addr>,
     /// Locally administered MAC address of the guest's interface, `02:…`.
     pub mac: String,
+    /// What may pass; none: everything may.
+    #[serde(default)]
+    pub firewall: Option<Firewall>,
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.

@@ -51,6 +51,17 @@ pub enum Error {
     /// The thing is in use by another.
     #[error("{0}")]
     InUse(String),
+    /// More of something than is possible.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// What is asked for does not fit to how things are; the code says how, in the hcloud API's words.
+    #[error("{message}")]
+    Refused {
+        /// The hcloud code.
+        code: &'static str,
+        /// Why, and what to do.
+        message: String,
+    },
     /// Too many requests.
     #[error("limit of requests per hour reached")]
     RateLimited,
@@ -94,6 +105,8 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::ResourceUnavailable(_) => "resource_unavailable",
             Self::InUse(_) => "resource_in_use",
+            Self::LimitExceeded(_) => "resource_limit_exceeded",
+            Self::Refused { code, .. } => code,
             Self::RateLimited => "rate_limit_exceeded",
             Self::TooLarge(_) => "invalid_input",
             Self::Internal(_) => "server_error",
@@ -106,13 +119,13 @@ impl Error {
         match self {
             Self::Json(_) => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden(_) | Self::TokenReadonly => 403,
+            Self::Forbidden(_) | Self::TokenReadonly | Self::LimitExceeded(_) => 403,
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::Uniqueness(_) | Self::Conflict(_) => 409,
             Self::ResourceUnavailable(_) => 412,
             Self::TooLarge(_) => 413,
-            Self::InvalidInput { .. } | Self::InUse(_) => 422,
+            Self::InvalidInput { .. } | Self::InUse(_) | Self::Refused { .. } => 422,
             Self::Locked(_) | Self::Protected(_) => 423,
             Self::RateLimited => 429,
             Self::Internal(_) => 500,

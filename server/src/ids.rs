@@ -60,3 +60,7 @@ id!(
     /// An action.
     ActionId
 );
+id!(
+    /// A firewall of a project.
+    FirewallId
+);

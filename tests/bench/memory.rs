@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use berth_tests::e2e::cell::{Cell, Made};
+use berth_tests::e2e::cell::Cell;
 use berth_tests::e2e::process;
 
 /// The machine's memory at one moment, in KiB.
@@ -33,20 +33,24 @@ impl Machine {
     }
 }
 
-/// Prints what the idle guests cost each.
-pub(crate) async fn report(cell: &Cell, empty: &Machine, made: &[Made]) {
-    for guest in made {
-        cell.guest(guest).boot_state();
-    }
-    // First-boot work (keys, timers) goes on after the boot; idle is what is measured here.
+/// First-boot work (keys, timers) goes on after the boot; idle is what is measured.
+pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let n = i64::try_from(made.len()).expect("a few");
-    println!("\nmemory per idle VPS, {n} of them        MemFree    MemAvailable");
+}
+
+/// Prints what `n` idle guests cost each, compared with the machine before them.
+pub(crate) fn report(whose: &str, empty: &Machine, n: usize) {
+    let n = i64::try_from(n).expect("a few");
+    let heading = format!("{whose}: memory per idle VPS, {n} of them");
+    println!("\n{heading:<48} {:>12} {:>12}", "MemFree", "MemAvailable");
     for (what, now) in [("warm", Machine::now()), ("after dropping caches", Machine::without_caches())] {
         let mib = |before: i64, after: i64| format!("{:.1} MiB", (before - after) as f64 / 1024.0 / n as f64);
-        println!("{what:<36} {:>12} {:>12}", mib(empty.free, now.free), mib(empty.available, now.available));
+        println!("{what:<48} {:>12} {:>12}", mib(empty.free, now.free), mib(empty.available, now.available));
     }
+}
 
+/// Prints what our own processes hold, and returns the agents' resident memory in KiB.
+pub(crate) fn processes(cell: &Cell) -> Vec<u64> {
     let of = |name: &'static str| {
         let runs = move |line: &str| line.split(' ').next().is_some_and(|program| program.ends_with(name));
         process::all()
@@ -54,9 +58,17 @@ pub(crate) async fn report(cell: &Cell, empty: &Machine, made: &[Made]) {
             .filter(move |(pid, line)| runs(line) && cell.owns(*pid))
             .map(|(pid, _)| pid)
     };
+    let mut agents = Vec::new();
     for name in ["berth-server", "berth-agent"] {
         for pid in of(name) {
-            println!("{name:<14} RSS {:>6} KiB   PSS {:>6} KiB", rollup(pid, "Rss:"), rollup(pid, "Pss:"));
+            let (resident, shared_out) = (rollup(pid, "Rss:"), rollup(pid, "Pss:"));
+            println!(
+                "{name:<14} RSS {resident:>6} KiB   PSS {shared_out:>6} KiB   most ever {:>6} KiB",
+                peak(pid)
+            );
+            if name == "berth-agent" {
+                agents.push(resident);
+            }
         }
     }
     let monitors: Vec<_> = of("berth-monitor").collect();
@@ -69,10 +81,37 @@ pub(crate) async fn report(cell: &Cell, empty: &Machine, made: &[Made]) {
         each.get(each.len() / 2).copied().unwrap_or_default(),
         each.last().copied().unwrap_or_default()
     );
+    agents
 }
 
 fn rollup(pid: u32, field: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    kib(&format!("/proc/{pid}/smaps_rollup"), field)
+}
+
+/// The most that was ever resident.
+fn peak(pid: u32) -> u64 {
+    kib(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+fn kib(file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// Prints what processes hold of which the command line begins with `name` and has `part` in it.
+pub(crate) fn processes_named(name: &str, part: &str) {
+    let ours = process::all().into_iter().filter(|(_, line)| {
+        let program = line.split(' ').next().unwrap_or_default();
+        (line.starts_with(name) || program.ends_with(name)) && line.contains(part)
+    });
+    let mut each: Vec<_> = ours
+        .map(|(pid, _)| {
+            let own = rollup(pid, "Private_Dirty:") + rollup(pid, "Private_Clean:");
+            (own, rollup(pid, "Rss:"))
+        })
+        .collect();
+    each.sort_unstable();
+    let (own, resident) = each.get(each.len() / 2).copied().unwrap_or_default();
+    println!("{name:<14} {} of them, median: private {own} KiB, RSS {resident} KiB", each.len());
 }

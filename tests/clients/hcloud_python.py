@@ -12,8 +12,27 @@ import hcloud
 from hcloud import APIException, Client
 
 # Newer versions have them one level up too, 1.18 only here.
+from hcloud.firewalls.domain import FirewallResource, FirewallRule
 from hcloud.images.domain import Image
 from hcloud.server_types.domain import ServerType
+
+
+def firewalls(client: Client, server) -> None:
+    ssh = FirewallRule(direction="in", protocol="tcp", port="22", source_ips=["0.0.0.0/0", "::/0"])
+    resource = FirewallResource(type="server", server=server)
+    made = client.firewalls.create(name="python", rules=[ssh], resources=[resource])
+    for action in made.actions or []:
+        action.wait_until_finished()
+    firewall = client.firewalls.get_by_name("python")
+    assert firewall.rules[0].port == "22", firewall.rules
+    assert [r.server.id for r in firewall.applied_to] == [server.id]
+    server.reload()
+    assert [f.firewall.id for f in server.public_net.firewalls] == [firewall.id]
+    for action in firewall.set_rules([]):
+        action.wait_until_finished()
+    for action in firewall.remove_from_resources([resource]):
+        action.wait_until_finished()
+    assert firewall.delete()
 
 
 def main(public_key: str, server_type: str, image: str) -> None:
@@ -51,6 +70,7 @@ def main(public_key: str, server_type: str, image: str) -> None:
     console = server.request_console()
     console.action.wait_until_finished()
     assert console.wss_url.startswith("ws://") and "token=" in console.wss_url, console.wss_url
+    firewalls(client, server)
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status

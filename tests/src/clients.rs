@@ -71,6 +71,8 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
     run(&["server", "change-type", "cli-1", order.larger, "--keep-disk"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["server_type"]["name"], order.larger);
 
+    firewalls_by_cli(&run, &json).await;
+
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
     run(&["server", "poweron", "cli-1"]).await;
@@ -88,6 +90,22 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
         if list == json!([]) || list.is_null() { Ok(()) } else { Err(list.to_string()) }
     })
     .await;
+}
+
+/// A firewall for the server, changed and removed again.
+async fn firewalls_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    run(&["firewall", "create", "--name", "cli"]).await;
+    let rule = ["--direction", "in", "--protocol", "tcp", "--port", "22", "--source-ips", "0.0.0.0/0"];
+    run(&[&["firewall", "add-rule", "cli"][..], &rule, &["--description", "ssh"]].concat()).await;
+    run(&["firewall", "apply-to-resource", "cli", "--type", "server", "--server", "cli-1"]).await;
+    let firewall = json(&["firewall", "describe", "cli"]).await;
+    assert_eq!(firewall["rules"][0]["port"], "22");
+    assert_eq!(firewall["applied_to"][0]["type"], "server");
+    assert!(run(&["server", "describe", "cli-1"]).await.contains("Firewall"), "in words too");
+    run(&[&["firewall", "delete-rule", "cli"][..], &rule, &["--description", "ssh"]].concat()).await;
+    run(&["firewall", "remove-from-resource", "cli", "--type", "server", "--server", "cli-1"]).await;
+    run(&["firewall", "delete", "cli"]).await;
+    assert!(json(&["firewall", "list"]).await.as_array().is_none_or(Vec::is_empty));
 }
 
 /// hcloud-python of every interpreter that has it: Debian's, and those that `BERTH_TEST_PYTHONS` names. Returns what

@@ -16,6 +16,10 @@ pub struct Powers {
     pub on: bool,
     /// Shut down, reboot, and the hard ways.
     pub off: bool,
+    /// Make it stand still.
+    pub freeze: bool,
+    /// Let it go on.
+    pub thaw: bool,
 }
 
 /// What was asked and how it went.
@@ -47,6 +51,8 @@ impl ActionRow {
             "shutdown_server" => "Shut down",
             "reboot_server" => "Reboot",
             "reset_server" => "Hard reset",
+            "freeze_server" => "Freeze",
+            "thaw_server" => "Thaw",
             "change_server_type" => "Resize",
             "reset_password" | "reset_server_password" => "Reset root password",
             "request_console" => "Open console",
@@ -89,6 +95,12 @@ pub struct ServerView {
     pub name: String,
     /// What it is doing.
     pub status: Status,
+    /// Whether it stands still.
+    pub frozen: bool,
+    /// What happens when it ends by itself: `always`, `on-failure` or `never`.
+    pub restart_policy: &'static str,
+    /// How it ended last, in words.
+    pub last_exit: Option<String>,
     /// Why its desired state could not be reached, if so.
     pub fault: Option<String>,
     /// Limits that it has hit since it was started, in words.
@@ -120,6 +132,13 @@ pub struct ServerView {
     /// Which power commands make sense.
     pub powers: Powers,
 }
+
+/// The restart policies, and what they mean.
+pub(crate) const RESTART_POLICIES: [(&str, &str); 3] = [
+    ("on-failure", "Start it again when it crashes"),
+    ("always", "Start it again whenever it ends"),
+    ("never", "Leave it off"),
+];
 
 impl ServerView {
     /// What one types to get in.

@@ -87,6 +87,8 @@ pub enum Notice {
     PowerAccepted,
     /// Another plan was accepted.
     ResizeAccepted,
+    /// Another restart policy was accepted.
+    RestartPolicyChanged,
     /// A key was added.
     KeyAdded,
     /// A key was deleted.
@@ -100,10 +102,11 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 8] = [
+    const ALL: [(Self, &'static str, &'static str); 9] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
+        (Self::RestartPolicyChanged, "restart-policy-changed", "The server's restart policy was changed."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),

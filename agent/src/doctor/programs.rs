@@ -7,7 +7,7 @@ use super::Check;
 use crate::linux::LinuxConfig;
 
 pub(super) fn checks(config: &LinuxConfig) -> Vec<Check> {
-    vec![monitor(config), mkfs(), nft(), lxcfs(config)]
+    vec![monitor(config), mkfs(), nft(), tc(), lxcfs(config)]
 }
 
 /// Where a program is, as a shell of root would find it.
@@ -55,6 +55,12 @@ fn nft() -> Check {
         Err(said) => (false, said),
     };
     Check::needed("nftables", ok, detail, consequence)
+}
+
+fn tc() -> Check {
+    let found = find("tc");
+    let detail = describe(found.as_deref(), "tc");
+    Check::wanted("tc", found.is_some(), detail, "bandwidth cannot be limited; install iproute2")
 }
 
 fn dry_run(nft: &Path, rules: &str) -> Result<(), String> {

@@ -23,6 +23,7 @@ pub(super) fn checks(config: &LinuxConfig) -> Vec<Check> {
         uplink(config),
         swap(&read("/proc/swaps")),
         core_pattern(read("/proc/sys/kernel/core_pattern").trim()),
+        terminals(read("/proc/sys/kernel/pty/max").trim()),
         id_ranges(config, &read("/etc/subuid")),
     ]
 }
@@ -70,6 +71,16 @@ fn core_pattern(pattern: &str) -> Check {
     )
 }
 
+/// A guest makes as many as its memory holds, in instances of devpts of its own; the kernel's default is 4096 for all.
+fn terminals(most: &str) -> Check {
+    Check::wanted(
+        "terminals",
+        most.parse::<u64>().is_ok_and(|most| most >= 1 << 16),
+        format!("kernel.pty.max = {most}"),
+        "one guest can take all terminals that guests may have; set kernel.pty.max as in deploy/sysctl.conf",
+    )
+}
+
 /// Ids of guests that are also given to users for their own containers would be shared.
 fn id_ranges(config: &LinuxConfig, subuid: &str) -> Check {
     let overlap = subuid.lines().find(|line| {
@@ -97,6 +108,13 @@ mod tests {
     fn a_pipe_for_cores_is_a_finding() {
         assert!(core_pattern("core").ok);
         assert!(!core_pattern("|/usr/share/apport/apport %p").ok);
+    }
+
+    #[test]
+    fn few_terminals_are_a_finding() {
+        assert!(terminals("1048576").ok);
+        assert!(!terminals("4096").ok);
+        assert!(!terminals("").ok);
     }
 
     #[test]

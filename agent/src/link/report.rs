@@ -114,15 +114,20 @@ impl<H: Host> Reporter<H> {
             facts,
             metrics,
             images: self.host.templates().await,
-            vpses: if full { self.with_metrics(vpses).await } else { vpses },
+            vpses: self.with_figures(vpses, full).await,
             partial: !full,
         }
     }
 
-    async fn with_metrics(&self, vpses: Vec<VpsObserved>) -> Vec<VpsObserved> {
+    /// Adds what is read from the kernel; use of resources only to full reports, which are for that.
+    async fn with_figures(&self, vpses: Vec<VpsObserved>, full: bool) -> Vec<VpsObserved> {
         let read = |mut vps: VpsObserved| async {
             if vps.state == VpsState::Running {
-                vps.metrics = self.host.vps_metrics(vps.id).await;
+                if full {
+                    vps.metrics = self.host.vps_metrics(vps.id).await;
+                }
+                vps.limits = self.host.vps_limits(vps.id).await;
+                vps.events = self.host.vps_events(vps.id).await;
             }
             vps
         };

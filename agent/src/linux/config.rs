@@ -23,12 +23,14 @@ pub struct LinuxConfig {
     pub nft_table: String,
     /// The monitor's binary; none for `berth-monitor` beside this executable.
     pub monitor_path: Option<PathBuf>,
-    /// First host uid and gid that guests may get; a multiple of 65536. Every VPS has 65536 of its own.
+    /// First host uid and gid that guests may get; a multiple of 65536. Every VPS has 262144 of its own.
     pub id_base: u32,
     /// The interface by which guests reach the world; none for that of the default route, if there is one.
     pub uplink: Option<String>,
     /// Whether guests see their own figures in `/proc` (by lxcfs, if the host has it).
     pub lxcfs: bool,
+    /// VPSes that are created or started at the same time; none for as many as there are cores, at least four.
+    pub start_parallelism: Option<std::num::NonZeroU32>,
     /// Memory that the host keeps for itself.
     pub memory_reserve_bytes: u64,
     /// Disk that the host keeps for itself, in the file system that holds `state_dir`.
@@ -47,6 +49,7 @@ impl Default for LinuxConfig {
             id_base: 0x3c00_0000,
             uplink: None,
             lxcfs: true,
+            start_parallelism: None,
             memory_reserve_bytes: 512 << 20,
             disk_reserve_bytes: 1 << 30,
         }

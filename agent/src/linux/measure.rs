@@ -30,7 +30,7 @@ fn os_name(os_release: &str) -> String {
 
 impl LinuxHost {
     pub(super) async fn measure_vps(&self, id: VpsId) -> Option<VpsMetrics> {
-        let Ok(Answer::Disk { total, used, loop_device }) = self.monitors.ask(id, &Request::Disk).await
+        let Ok(Answer::Disk { total, used, loop_device, .. }) = self.monitors.ask(id, &Request::Disk).await
         else {
             return None;
         };

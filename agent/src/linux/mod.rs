@@ -13,27 +13,34 @@
 //! <state>/vps/<id>/exit.json         how its last guest ended (written by the monitor)
 //! <state>/vps/<id>/monitor.log       what its last monitor complained about
 //! <run>/<id>/ctl.sock, lock          its monitor
+//! <run>/<id>/limits.json             what was asked for of the running guest
+//! <run>/<id>/events.json             what happened to it
 //! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
 //! ```
 
+mod asked;
 pub mod cgroup;
 mod config;
 mod devices;
 pub mod disk;
 mod fault;
+mod happenings;
 mod host_key;
 pub mod ids;
+mod kmsg;
 pub mod load;
 pub mod lxcfs;
 mod measure;
 mod monitors;
 pub mod net;
+mod open_files;
 mod resize;
 mod resolvers;
 mod sessions;
 mod start;
 mod template;
+mod told;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -41,13 +48,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
+    VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::config::{ConfigError, LinuxConfig};
+use self::disk::Size;
 use self::fault::internal;
+use self::happenings::Happenings;
 use self::monitors::{AskError, Monitors};
 use self::template::Templates;
 use self::watch::Watch;
@@ -77,8 +88,11 @@ pub struct LinuxHost {
     monitors: Monitors,
     load: load::Load,
     watch: Watch,
+    happenings: Happenings,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// Looks after lxcfs.
+    keeper: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl LinuxHost {
@@ -95,19 +109,28 @@ impl LinuxHost {
         }
         let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?;
         net.ensure().await?;
+        let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
+        let monitors = Monitors::new(run);
+        for id in monitors.list() {
+            if let Some(limits) = asked::load(&monitors.dir(id)).filter(|_| tree.has(id)) {
+                tree.remember(id, &limits);
+            }
+        }
         let host = Self {
             monitor: monitor.clone(),
             devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
-            tree: Arc::new(cgroup::Tree::open(&config.cgroup_parent)?),
+            happenings: Happenings::new(tree.clone(), run),
+            tree,
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
             ids: ids::Ids::open(state, config.id_base).map_err(|e| internal("reading user id ranges", &e))?,
             templates: Templates::open(state, &monitor).map_err(|e| internal("reading templates", &e))?,
-            monitors: Monitors::new(run),
+            monitors,
             load: load::Load::default(),
             watch: Watch::default(),
             settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
             lxcfs: Arc::default(),
+            keeper: Mutex::default(),
             config,
         };
         host.warm_up();
@@ -123,6 +146,11 @@ impl LinuxHost {
             return Err(VpsFault::passing("internal", format!("VPS {id} still runs or has left something")));
         }
         devices::remove(&self.config.run_dir);
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+            let _ = keeper.await; // says only that it was aborted
+        }
         lxcfs::stop(&self.config.run_dir).await;
         self.net.remove_support(&self.settings().nat_pools).await?;
         self.tree.remove_parent();
@@ -173,7 +201,9 @@ impl LinuxHost {
     fn warm_up(&self) {
         if self.config.lxcfs {
             let (state, run_dir) = (self.lxcfs.clone(), self.config.run_dir.clone());
-            tokio::spawn(async move { lxcfs_once(&state, &run_dir).await });
+            let monitors = self.monitors.clone();
+            let keeper = tokio::spawn(lxcfs::keep(run_dir, monitors, state));
+            *lock(&self.keeper) = Some(AbortOnDropHandle::new(keeper));
         }
     }
 
@@ -181,7 +211,7 @@ impl LinuxHost {
         match self.monitors.ask(id, &Request::Status).await? {
             Answer::Status { boot_epoch, started_at, .. } => {
                 self.watch.begin(&self.monitors, id);
-                Ok(Guest { boot_epoch, started_at })
+                Ok(Guest { boot_epoch, started_at, frozen: self.tree.frozen(id) })
             }
             other => Err(AskError::Refused(format!("an answer to another question: {other:?}"))),
         }
@@ -208,14 +238,20 @@ impl LinuxHost {
         let (detached, ()) = tokio::join!(self.net.detach(id), self.kill_by_monitor(id, discard));
         failpoint::hit_async("linux.kill.monitor").await;
         self.tree.kill(id).await?;
+        self.lock_is_free(id).await?;
+        Ok(detached?)
+    }
+
+    /// Returns when nobody holds the lock of a VPS any more.
+    async fn lock_is_free(&self, id: VpsId) -> Result<(), Fault> {
         let deadline = Instant::now() + DEATH;
-        while self.monitors.locked(id) {
+        while self.monitors.held(id) {
             if Instant::now() > deadline {
-                return Err(VpsFault::passing("internal", "its monitor does not end"));
+                return Err(VpsFault::passing("internal", "its monitor, or a copy of it, does not end"));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(detached?)
+        Ok(())
     }
 }
 
@@ -275,7 +311,7 @@ impl Host for LinuxHost {
 
     async fn create_disk(&self, spec: &VpsSpec) -> Result<(), Fault> {
         failpoint::hit_async("linux.create_disk.begun").await;
-        self.disks.create(spec.id, spec.limits.disk_bytes).await?;
+        self.disks.create(spec.id, Size::of(&spec.limits)).await?;
         failpoint::hit_async("linux.create_disk.made").await;
         Ok(())
     }
@@ -292,6 +328,7 @@ impl Host for LinuxHost {
     }
 
     async fn ask_to_stop(&self, id: VpsId) -> Result<(), Fault> {
+        self.tree.thaw(id)?;
         match self.monitors.ask(id, &Request::Stop).await {
             Ok(_) | Err(AskError::Gone) => Ok(()),
             Err(error) => Err(VpsFault::passing("internal", format!("it cannot be asked to stop: {error}"))),
@@ -312,6 +349,8 @@ impl Host for LinuxHost {
         }
         let groups = async {
             self.tree.kill(id).await?;
+            // A copy of a dead monitor that stood still in the guest's group may have held its lock.
+            self.lock_is_free(id).await?;
             Ok::<_, Fault>(self.tree.remove(id).await?)
         };
         let (detached, removed) = tokio::join!(self.net.detach(id), groups);
@@ -319,6 +358,7 @@ impl Host for LinuxHost {
         detached?;
         removed?;
         gone(std::fs::remove_dir_all(self.monitors.dir(id)), "removing its run directory")?;
+        self.happenings.forget(id);
         self.disks.discard_half_made(id).await
     }
 
@@ -334,18 +374,39 @@ impl Host for LinuxHost {
         self.ids.release(id)
     }
 
+    async fn freeze(&self, id: VpsId) -> Result<(), Fault> {
+        Ok(self.tree.freeze(id).await?)
+    }
+
+    async fn thaw(&self, id: VpsId) -> Result<(), Fault> {
+        Ok(self.tree.thaw(id)?)
+    }
+
     async fn set_password(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if self.tree.frozen(spec.id) {
+            let message = "the server is frozen, and a password is set while it runs: thaw it first";
+            return Err(VpsFault::passing("internal", message));
+        }
         let request = Request::SetPassword { hash: spec.access.root_password_hash.clone() };
         let answer = self.monitors.ask_patiently(spec.id, &request, CHANGE).await;
         answer.map(|_| ()).map_err(|e| VpsFault::passing("internal", format!("the password is not set: {e}")))
     }
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
         self.resize(spec).await
     }
 
     async fn vps_metrics(&self, id: VpsId) -> Option<VpsMetrics> {
         self.measure_vps(id).await
+    }
+
+    async fn vps_limits(&self, id: VpsId) -> Vec<LimitState> {
+        self.limit_states(id).await
+    }
+
+    async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
+        self.happenings.of(id)
     }
 
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {

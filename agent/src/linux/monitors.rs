@@ -131,21 +131,43 @@ impl Monitors {
         if self.locked(id) { AskError::Silent(error) } else { AskError::Gone }
     }
 
-    /// Whether a monitor of this VPS lives.
+    /// Whether a monitor of this VPS lives. A copy of a dead one may still hold the lock while it stands still in the
+    /// guest's group: that is no monitor, it answers nobody, and it goes when the group is cleared.
     pub(super) fn locked(&self, id: VpsId) -> bool {
+        self.held(id) && !self.holder(id).is_some_and(is_dead)
+    }
+
+    /// The process that took the lock; none while it has not written its number.
+    fn holder(&self, id: VpsId) -> Option<i32> {
+        let written = fs::read_to_string(self.lock_file(id)).unwrap_or_default();
+        written.trim().parse().ok().filter(|pid| *pid > 1)
+    }
+
+    /// Whether anybody holds the lock of this VPS.
+    pub(super) fn held(&self, id: VpsId) -> bool {
         let Ok(file) = File::open(self.lock_file(id)) else { return false };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
     /// Kills a monitor that does not answer, and with it the guest.
     pub(super) fn kill_silent(&self, id: VpsId) {
-        let written = fs::read_to_string(self.lock_file(id)).unwrap_or_default();
-        let Some(pid) = written.trim().parse().ok().filter(|pid| *pid > 1) else { return };
+        let Some(pid) = self.holder(id) else { return };
         // The holder of the lock wrote this number and is alive, so the number is still its own.
         if self.locked(id) {
             let _ =
                 nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+    }
+}
+
+/// Whether a process is gone, or will be as soon as its parent looks.
+fn is_dead(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| matches!(rest.trim_start().as_bytes().first(), Some(b'Z' | b'X'))),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -206,6 +228,22 @@ mod tests {
         assert!(matches!(monitors.ask(ID, &Request::Status).await, Err(AskError::Silent(_))));
         drop(lock);
         assert!(matches!(monitors.ask(ID, &Request::Status).await, Err(AskError::Gone)));
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_a_dead_monitor_left_to_its_copy_is_no_monitor() {
+        let (_dir, monitors) = monitors();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        let lock = File::create(monitors.lock_file(ID)).unwrap();
+        lock.lock().unwrap();
+        fs::write(monitors.lock_file(ID), std::process::id().to_string()).unwrap();
+        assert!(matches!(monitors.ask(ID, &Request::Status).await, Err(AskError::Silent(_))));
+        fs::write(monitors.lock_file(ID), dead.id().to_string()).unwrap();
+        dead.wait().unwrap();
+        assert!(matches!(monitors.ask(ID, &Request::Status).await, Err(AskError::Gone)));
+        assert!(monitors.held(ID));
+        drop(lock);
+        assert!(!monitors.held(ID));
     }
 
     #[tokio::test]

@@ -5,18 +5,56 @@
 
 use berth_proto::{VpsFault, VpsSpec};
 
-use super::LinuxHost;
+use super::cgroup::Tree;
 use super::disk::grow::mounted_is_allowed;
+use super::fault::internal;
+use super::{LinuxHost, asked, open_files};
 use crate::host::Fault;
+use crate::monitor::open_files as allowed_files;
 use crate::monitor::wire::{Answer, Request};
 
 impl LinuxHost {
     /// Puts the limits of a spec in force under a running guest.
     pub(super) async fn resize(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let noted = asked::save(&self.monitors.dir(spec.id), &spec.limits);
+        noted.map_err(|e| internal("noting the limits", &e))?;
         let (tree, id, limits) = (self.tree.clone(), spec.id, spec.limits);
         let applied = tokio::task::spawn_blocking(move || tree.apply(id, &limits)).await;
         applied.map_err(|e| VpsFault::passing("internal", e.to_string()))??;
+        self.limit_files(spec).await?;
+        self.limit_bandwidth(spec).await;
+        self.limit_disk_rates(spec).await?;
         self.grow_running(spec).await
+    }
+
+    /// Puts the limits of a disk in force that has just been attached, before the guest has done much with it.
+    pub(super) async fn limit_disk(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if Tree::limits_disk(&spec.limits) { self.limit_disk_rates(spec).await } else { Ok(()) }
+    }
+
+    /// A host that cannot do it says so with every report.
+    pub(super) async fn limit_bandwidth(&self, spec: &VpsSpec) {
+        if let Err(error) = self.net.shape(spec.id, spec.limits.bandwidth_mbit).await {
+            tracing::warn!(vps = %spec.id, %error, "the bandwidth is not limited");
+        }
+    }
+
+    async fn limit_disk_rates(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let failed = |e| VpsFault::passing("internal", format!("the disk is not limited: {e}"));
+        let answer = self.monitors.ask(spec.id, &Request::Disk).await.map_err(failed)?;
+        let Answer::Disk { loop_device, .. } = answer else {
+            return Err(VpsFault::passing("internal", "the monitor gave another answer"));
+        };
+        Ok(self.tree.apply_disk(spec.id, &spec.limits, loop_device)?)
+    }
+
+    /// Where a limit may not be raised, the report says that it holds from the next start.
+    async fn limit_files(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        let most = allowed_files(u64::try_from(spec.limits.open_files).unwrap_or(0));
+        let (tree, id) = (self.tree.clone(), spec.id);
+        let set = tokio::task::spawn_blocking(move || open_files::set(&tree, id, most)).await;
+        let set = set.map_err(|e| VpsFault::passing("internal", e.to_string()))?;
+        set.map(|_| ()).map_err(|e| internal("limiting open files", &e))
     }
 
     async fn grow_running(&self, spec: &VpsSpec) -> Result<(), Fault> {

@@ -18,7 +18,8 @@ use tokio::process::{Child, Command};
 
 use super::cgroup::Membership;
 use super::fault::internal;
-use super::{LinuxHost, host_key, make_private_dir, net, resolvers};
+use super::ids::Range;
+use super::{LinuxHost, asked, host_key, make_private_dir, net, resolvers};
 use crate::failpoint;
 use crate::host::{Fault, Guest, Host as _};
 use crate::monitor::wire::{CloudInit, FirstBoot, FromMonitor, GuestNet, Start, ToMonitor};
@@ -33,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What must be known before anything is made.
 struct Plan {
     template: PathBuf,
-    id_base: u32,
+    ids: Range,
 }
 
 impl LinuxHost {
@@ -62,7 +63,7 @@ impl LinuxHost {
             .templates
             .path(&spec.image.sha256)
             .ok_or_else(|| VpsFault::passing("image_unavailable", "its image is not on this host yet"))?;
-        Ok(Plan { template, id_base: self.ids.range(spec.id)? })
+        Ok(Plan { template, ids: self.ids.range(spec.id)? })
     }
 
     async fn attempt(&self, spec: &VpsSpec, plan: Plan) -> Result<Guest, Fault> {
@@ -70,10 +71,12 @@ impl LinuxHost {
         let run_dir = self.monitors.dir(spec.id);
         make_private_dir(&run_dir).map_err(|e| internal("making the run directory", &e))?;
         let _ = std::fs::remove_file(self.exit_file(spec.id));
+        asked::save(&run_dir, &spec.limits).map_err(|e| internal("noting the limits", &e))?;
+        self.happenings.begin(spec.id);
         failpoint::hit_async("linux.start.begun").await;
 
         let (mut child, channel) = self.spawn_monitor(spec)?;
-        let (groups, lxcfs) = tokio::join!(self.make_groups(spec, plan.id_base), self.lxcfs());
+        let (groups, lxcfs) = tokio::join!(self.make_groups(spec, plan.ids.first), self.lxcfs());
         let result = match groups {
             Ok(groups) => {
                 let grouped = began.elapsed();
@@ -137,14 +140,17 @@ impl LinuxHost {
             lock_file: self.monitors.lock_file(spec.id),
             image: self.disks.path(spec.id),
             template: plan.template,
-            id_base: plan.id_base,
+            id_base: plan.ids.first,
+            id_count: plan.ids.count,
             memory_bytes: u64::try_from(spec.limits.memory_bytes).unwrap_or(0),
+            open_files: u64::try_from(spec.limits.open_files).unwrap_or(0),
             cgroups_v1: groups.v1,
             cgroup_v2,
             net: spec.net.ipv4.map(|address| GuestNet { address, gateway: net::GATEWAY }),
             resolvers,
             lxcfs,
             devices: self.devices.clone(),
+            stop_signal: spec.image.stop_signal.as_deref().and_then(berth_proto::stop_signal),
             first_boot: first_boot(spec),
         })
     }
@@ -165,14 +171,16 @@ impl LinuxHost {
         };
         let cloned = began.elapsed();
         failpoint::hit_async("linux.start.cloned").await;
-        if let Err(fault) = self.net.attach(spec.id, pid, spec.net.ipv4, &spec.net.mac).await {
+        if let Err(fault) = self.net.attach(spec.id, pid, &spec.net).await {
             return Err(cause(&mut channel, fault.into()).await);
         }
+        self.limit_bandwidth(spec).await;
         let connected = began.elapsed();
         failpoint::hit_async("linux.start.connected").await;
         say(&mut channel, &ToMonitor::Go).await?;
         match hear(&mut channel).await? {
-            FromMonitor::Running { started_at } => {
+            FromMonitor::Running { started_at, notice } => {
+                self.limit_disk(spec).await?;
                 let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
                 tracing::info!(
                     vps = %spec.id,
@@ -183,7 +191,10 @@ impl LinuxHost {
                     running_ms = ms(began.elapsed()),
                     "started"
                 );
-                Ok(Guest { boot_epoch: spec.boot_epoch, started_at })
+                if let Some(notice) = notice {
+                    tracing::warn!(vps = %spec.id, notice, "of this start");
+                }
+                Ok(Guest { boot_epoch: spec.boot_epoch, started_at, frozen: false })
             }
             other => Err(refusal(other)),
         }
@@ -228,14 +239,25 @@ fn refusal(message: FromMonitor) -> Fault {
 }
 
 fn first_boot(spec: &VpsSpec) -> FirstBoot {
-    let cloud_init = spec.image.cloud_init.then(|| CloudInit {
-        meta_data: format!("instance-id: {}\nlocal-hostname: {}\n", spec.uuid, spec.hostname),
-        user_data: spec.user_data.clone().unwrap_or_else(|| "#cloud-config\n{}\n".into()),
-    });
     FirstBoot {
         ssh_keys: spec.access.ssh_keys.clone(),
         root_password_hash: spec.access.root_password_hash.clone(),
         host_key: host_key::fresh(&format!("root@{}", spec.hostname)),
-        cloud_init,
+        cloud_init: Some(seed(spec)),
+        user_data: spec.user_data.clone(),
+        default_user: spec.image.default_user.clone(),
+    }
+}
+
+/// For cloud-init. Root's keys are in place already; these are for the user that the image makes.
+fn seed(spec: &VpsSpec) -> CloudInit {
+    let meta_data = serde_json::json!({
+        "instance-id": spec.uuid,
+        "local-hostname": spec.hostname,
+        "public-keys": spec.access.ssh_keys,
+    });
+    CloudInit {
+        meta_data: meta_data.to_string(), // JSON is YAML
+        user_data: spec.user_data.clone().unwrap_or_else(|| "#cloud-config\n{}\n".into()),
     }
 }

@@ -33,6 +33,17 @@ pub(crate) struct Disk {
     pub(crate) loop_device: u32,
 }
 
+/// How full a disk is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Bytes in all, as the guest's `df` shows them.
+    pub(crate) total: u64,
+    /// Bytes in use, in the same sense.
+    pub(crate) used: u64,
+    /// Inodes in all.
+    pub(crate) inodes: u64,
+}
+
 impl Disk {
     /// Mounts an image with the ids of `userns`.
     pub(crate) fn attach(image: &Path, userns: BorrowedFd<'_>) -> Result<Self, Failure> {
@@ -84,11 +95,15 @@ impl Disk {
         shut_down_fs(self.root()?.as_fd())
     }
 
-    /// Bytes in all and in use, as the guest's `df` shows them.
-    pub(crate) fn usage(&self) -> io::Result<(u64, u64)> {
+    /// How full it is.
+    pub(crate) fn usage(&self) -> io::Result<Usage> {
         let stat = fstatfs(&self.mount)?;
         let size = u64::try_from(stat.block_size()).unwrap_or(0);
-        Ok((stat.blocks() * size, (stat.blocks() - stat.blocks_free()) * size))
+        Ok(Usage {
+            total: stat.blocks() * size,
+            used: (stat.blocks() - stat.blocks_free()) * size,
+            inodes: stat.files(),
+        })
     }
 }
 

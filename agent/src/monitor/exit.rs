@@ -13,8 +13,8 @@ use super::wire::ExitRecord;
 ///
 /// `reboot(2)` inside a pid namespace makes the kernel kill that namespace's PID 1: with SIGHUP for a restart, with
 /// SIGINT for halt and power-off. `asked` tells that the control plane wanted the guest to end: then it does not
-/// matter how it did.
-pub(crate) fn decode(status: WaitStatus, asked: bool) -> Exit {
+/// matter how it did. `oom` tells whether the kernel has killed a process of the guest for want of memory just now.
+pub(crate) fn decode(status: WaitStatus, asked: bool, oom: impl FnOnce() -> bool) -> Exit {
     use nix::sys::signal::Signal;
     if asked {
         return Exit::Stopped;
@@ -22,6 +22,7 @@ pub(crate) fn decode(status: WaitStatus, asked: bool) -> Exit {
     match status {
         WaitStatus::Signaled(_, Signal::SIGHUP, _) => Exit::Reboot,
         WaitStatus::Signaled(_, Signal::SIGINT, _) => Exit::Halt,
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) if oom() => Exit::Oom,
         WaitStatus::Signaled(_, signal, _) => Exit::Signal(signal as i32),
         WaitStatus::Exited(_, code) => Exit::Code(code),
         _ => Exit::Lost,
@@ -49,11 +50,14 @@ mod tests {
     #[test]
     fn reboot_and_halt_are_told_apart() {
         let killed = |signal| WaitStatus::Signaled(Pid::from_raw(7), signal, false);
-        assert_eq!(decode(killed(Signal::SIGHUP), false), Exit::Reboot);
-        assert_eq!(decode(killed(Signal::SIGINT), false), Exit::Halt);
-        assert_eq!(decode(killed(Signal::SIGKILL), false), Exit::Signal(9));
-        assert_eq!(decode(WaitStatus::Exited(Pid::from_raw(7), 3), false), Exit::Code(3));
-        assert_eq!(decode(killed(Signal::SIGHUP), true), Exit::Stopped);
+        let exit = |status| decode(status, false, || false);
+        assert_eq!(exit(killed(Signal::SIGHUP)), Exit::Reboot);
+        assert_eq!(exit(killed(Signal::SIGINT)), Exit::Halt);
+        assert_eq!(exit(killed(Signal::SIGKILL)), Exit::Signal(9));
+        assert_eq!(decode(killed(Signal::SIGKILL), false, || true), Exit::Oom);
+        assert_eq!(decode(killed(Signal::SIGSEGV), false, || true), Exit::Signal(11));
+        assert_eq!(exit(WaitStatus::Exited(Pid::from_raw(7), 3)), Exit::Code(3));
+        assert_eq!(decode(killed(Signal::SIGHUP), true, || true), Exit::Stopped);
     }
 
     #[test]

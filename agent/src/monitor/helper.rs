@@ -1,15 +1,20 @@
 //! Short-lived processes that join a running guest to change something in it.
 //!
 //! A helper enters the guest's user and mount namespaces but not its pid namespace: the guest cannot see or trace it. A
-//! guest can make any file access hang (FUSE), so a helper has seconds to live, and the monitor does not wait for it.
+//! guest can make any file access hang (FUSE), so a helper has seconds to live, and the monitor does not wait for it. It
+//! keeps no descriptor of the monitor but those that it needs: above all not the VPS's lock, which a helper that hangs
+//! would hold on to when the monitor is long dead.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use super::barrier::{self, Barrier};
 use super::child;
+use super::child::lxcfs::Lxcfs;
 use super::failure::Step as _;
 use super::join::{Depth, Target, inside};
 use super::sys::{Forked, alarm, fork};
@@ -33,6 +38,23 @@ impl Helper {
                 alarm(SECONDS);
                 inside(target, None, Depth::Files, (&theirs, &[]), || {
                     child::set_password_here(hash).step("setting the password").map(|()| 0)
+                })
+            }
+        }
+    }
+
+    /// Binds files of this lxcfs where those of a dead one are. They are taken in the helper too: an lxcfs can hang.
+    pub(super) fn renew_lxcfs(target: Target<'_>, lxcfs: &Path) -> io::Result<Self> {
+        let (complaint, theirs) = barrier::pair()?;
+        match fork()? {
+            Forked::Parent { pidfd, .. } => Ok(Self { pidfd, complaint }),
+            Forked::Child => {
+                alarm(SECONDS);
+                let taken = catch_unwind(AssertUnwindSafe(|| Lxcfs::take(lxcfs))).unwrap_or_default();
+                // The owner goes to the work; in this process nothing closes them but its end.
+                let keep = taken.raw_fds();
+                inside(target, None, Depth::Files, (&theirs, &keep), || {
+                    taken.replace_dead().step("renewing the files of lxcfs").map(|()| 0)
                 })
             }
         }

@@ -12,7 +12,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -26,6 +26,7 @@ use super::failure::{Failure, Step};
 use super::start::Newborn;
 use super::sys::{close_all_but, exit_now};
 use super::wire::Start;
+use crate::failpoint;
 
 /// A guest to join.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +92,7 @@ pub(super) fn inside(
     target: Target<'_>,
     session: Option<&str>,
     depth: Depth,
-    (barrier, keep): (&Barrier, &[BorrowedFd<'_>]),
+    (barrier, keep): (&Barrier, &[RawFd]),
     work: impl FnOnce() -> Result<i32, Failure>,
 ) -> ! {
     let joined = || enter(target, session, depth, barrier, keep).and_then(|()| work());
@@ -116,7 +117,7 @@ fn enter(
     session: Option<&str>,
     depth: Depth,
     barrier: &Barrier,
-    keep: &[BorrowedFd<'_>],
+    keep: &[RawFd],
 ) -> Result<(), Failure> {
     die_with_parent()?;
     // It may have died before that was asked for.
@@ -124,9 +125,12 @@ fn enter(
         return Err(Failure::refused("joining the server", "its monitor is gone"));
     }
     let init = target.init.pidfd.as_fd();
-    let mut kept: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut kept = keep.to_vec();
     kept.extend([init.as_raw_fd(), barrier.fd().as_raw_fd()]);
     close_all_but(&kept).step("closing the monitor's descriptors")?;
+    if session.is_none() {
+        failpoint::hit("monitor.helper.begun");
+    }
     fs::write("/proc/self/oom_score_adj", "0").step("resetting the OOM score")?;
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     if let Some(session) = session {

@@ -22,14 +22,19 @@ mod exit;
 mod failure;
 mod helper;
 mod join;
+mod oom;
+mod pace;
 mod ring;
 mod serve;
+mod squashfs;
 mod start;
 mod stop;
-mod sys;
+pub(crate) mod sys;
 mod tree;
 mod unpack;
 pub mod wire;
+
+pub(crate) use child::confine::open_files;
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -85,7 +90,8 @@ fn vps() -> io::Result<()> {
     };
     match begin(&start, &mut channel) {
         Ok(Some(running)) => {
-            start::tell(&mut channel, &FromMonitor::Running { started_at: running.started_at });
+            let (started_at, notice) = (running.started_at, running.notice.clone());
+            start::tell(&mut channel, &FromMonitor::Running { started_at, notice });
             drop(channel);
             serve::Monitor::new(&start, running)?.run()
         }

@@ -1,8 +1,8 @@
 //! The monitor's life after the start: one `poll` over the guest's pidfd, the console, and the control socket.
 //!
 //! Everything here is bounded: connections, request size, console history. A caller that does not read is dropped; one
-//! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console as fast as
-//! it likes: it is read and forgotten.
+//! that does not write costs a slot until it leaves or a newer one needs it. The guest can fill the console without end: it
+//! is read, at a bounded [`super::pace`], and forgotten.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -18,6 +18,8 @@ use super::exec::Sessions;
 use super::exit;
 use super::helper::Helper;
 use super::join::Target;
+use super::oom::OomWatch;
+use super::pace::Pace;
 use super::ring::Ring;
 use super::start::Running;
 use super::stop::{self, Asked};
@@ -38,6 +40,7 @@ pub(super) struct Monitor<'a> {
     start: &'a Start,
     running: Running,
     history: Ring,
+    pace: Pace,
     callers: VecDeque<Caller>,
     helper: Option<Helper>,
     sessions: Sessions,
@@ -45,6 +48,7 @@ pub(super) struct Monitor<'a> {
     asked: bool,
     /// The guest's init could not be asked yet.
     ask_pending: bool,
+    oom: OomWatch,
 }
 
 impl<'a> Monitor<'a> {
@@ -55,20 +59,24 @@ impl<'a> Monitor<'a> {
             start,
             running,
             history: Ring::new(CONSOLE_HISTORY),
+            pace: Pace::new(),
             callers: VecDeque::with_capacity(MAX_CONNECTIONS),
             helper: None,
             sessions: Sessions::default(),
             asked: false,
             ask_pending: false,
+            oom: OomWatch::new(start),
         })
     }
 
     /// Serves until the guest has ended; leaves the exit record and nothing else.
     pub(super) fn run(mut self) -> io::Result<()> {
         loop {
+            let ahead = self.pace.wait();
+            let console = if ahead.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
             let mut fds = Vec::with_capacity(4 + self.callers.len());
             fds.push(PollFd::new(self.running.newborn.pidfd.as_fd(), PollFlags::POLLIN));
-            fds.push(PollFd::new(self.running.console.0.as_fd(), PollFlags::POLLIN));
+            fds.push(PollFd::new(self.running.console.0.as_fd(), console));
             fds.push(PollFd::new(self.running.listener.as_fd(), PollFlags::POLLIN));
             let helper = self.helper.as_ref().map(|helper| helper.fd());
             fds.extend(helper.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -77,10 +85,11 @@ impl<'a> Monitor<'a> {
             let others = fds.len();
             fds.extend(self.callers.iter().map(|c| PollFd::new(c.stream.as_fd(), c.wants(&self.history))));
             let behind = self.callers.iter().any(|c| c.wants(&self.history).contains(PollFlags::POLLOUT));
-            let timeout = match (self.ask_pending, behind) {
-                (true, _) => PollTimeout::from(ASK_AGAIN),
-                (false, true) => PollTimeout::from(VIEWER_CHECK),
-                (false, false) => PollTimeout::NONE,
+            let timeout = match (ahead, self.ask_pending, behind) {
+                (Some(ms), ..) => PollTimeout::from(ms),
+                (None, true, _) => PollTimeout::from(ASK_AGAIN),
+                (None, false, true) => PollTimeout::from(VIEWER_CHECK),
+                (None, false, false) => PollTimeout::NONE,
             };
             let patience = self.sessions.patience().and_then(|wait| PollTimeout::try_from(wait).ok());
             let timeout = patience.filter(|wait| timeout.is_none() || *wait < timeout).unwrap_or(timeout);
@@ -163,6 +172,7 @@ impl<'a> Monitor<'a> {
     fn obey(&mut self, index: usize, request: Request) {
         match request {
             Request::Status => {
+                self.oom.look();
                 let answer = Answer::Status {
                     boot_epoch: self.start.boot_epoch,
                     started_at: self.running.started_at,
@@ -188,9 +198,12 @@ impl<'a> Monitor<'a> {
             Request::Wait => self.callers[index].role = Role::Waiting,
             Request::Disk => {
                 let answer = match self.running.disk.usage() {
-                    Ok((total, used)) => {
-                        Answer::Disk { total, used, loop_device: self.running.disk.loop_device }
-                    }
+                    Ok(usage) => Answer::Disk {
+                        total: usage.total,
+                        used: usage.used,
+                        loop_device: self.running.disk.loop_device,
+                        inodes: usage.inodes,
+                    },
                     Err(error) => Answer::Failed { message: error.to_string() },
                 };
                 self.answer(index, &answer);
@@ -211,7 +224,10 @@ impl<'a> Monitor<'a> {
                 };
                 self.answer(index, &answer);
             }
-            Request::SetPassword { hash } => self.set_password(index, hash.as_deref()),
+            Request::SetPassword { hash } => {
+                self.change(index, |target| Helper::set_password(target, hash.as_deref()));
+            }
+            Request::Lxcfs { path } => self.change(index, |target| Helper::renew_lxcfs(target, &path)),
             Request::Exec { .. } | Request::Attach { .. } | Request::File { .. } => {
                 self.begin(index, &request)
             }
@@ -246,12 +262,13 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn set_password(&mut self, index: usize, hash: Option<&str>) {
+    /// Has a helper change something in the guest.
+    fn change(&mut self, index: usize, start: impl FnOnce(Target<'_>) -> io::Result<Helper>) {
         if self.helper.is_some() {
             self.answer(index, &Answer::Failed { message: "another change is being made".into() });
             return;
         }
-        match Helper::set_password(Target::new(self.start, &self.running.newborn), hash) {
+        match start(Target::new(self.start, &self.running.newborn)) {
             Ok(helper) => {
                 self.helper = Some(helper);
                 self.callers[index].role = Role::Helped;
@@ -272,7 +289,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn ask_to_stop(&mut self) {
-        match stop::ask(&self.running.newborn) {
+        match stop::ask(&self.running.newborn, self.start.stop_signal) {
             Asked::Yes => self.ask_pending = false,
             Asked::NotReady => {}
         }
@@ -285,6 +302,7 @@ impl<'a> Monitor<'a> {
         for _ in 0..16 {
             let Ok(n @ 1..) = nix::unistd::read(&self.running.console.0, &mut bytes) else { return };
             self.history.push(&bytes[..n]);
+            self.pace.count(n);
         }
     }
 
@@ -304,10 +322,10 @@ impl<'a> Monitor<'a> {
         self.console();
         self.show(); // its last words
         self.sessions.turn();
-        let Self { start, mut running, mut callers, sessions, asked, .. } = self;
+        let Self { start, mut running, mut callers, sessions, asked, oom, .. } = self;
         sessions.finish();
         let status = running.newborn.wait()?;
-        let exit: Exit = exit::decode(status, asked);
+        let exit: Exit = exit::decode(status, asked, || oom.killed());
         // Unmounts the disk and frees the loop device, so that whoever hears of the end can use the image.
         drop(running.disk);
         let written = exit::record(&start.exit_file, ExitRecord { boot_epoch: start.boot_epoch, exit }, true);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use berth_proto::Exit;
 use chrono::{DateTime, Utc};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::barrier::{self, Barrier, Signal};
@@ -29,6 +30,8 @@ use crate::failpoint;
 pub(crate) struct Running {
     pub(crate) newborn: Newborn,
     pub(crate) started_at: DateTime<Utc>,
+    /// What people should know about this start; usually nothing.
+    pub(crate) notice: Option<String>,
     pub(crate) disk: Disk,
     /// Console: our side, and the guest's, which is held so that ours never hangs up.
     pub(crate) console: (OwnedFd, OwnedFd),
@@ -114,6 +117,12 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     let _ = fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).step("making the control socket")?;
 
+    let most = child::confine::open_files(start.open_files);
+    let (_, own) = getrlimit(Resource::RLIMIT_NOFILE).step("reading limits")?;
+    if start.open_files > own {
+        // Needs a right that not every agent has; without it the guest gets what this process has, and the report tells.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, own.min(most), most);
+    }
     let cgroup = File::open(&start.cgroup_v2).step("opening the guest's cgroup")?;
     let (ours, theirs) = barrier::pair().step("making a channel")?;
     let namespaces = libc::CLONE_NEWUSER
@@ -122,10 +131,12 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC;
-    let how = Clone3 { namespaces: namespaces as u64, sibling: false, cgroup: Some(cgroup.as_fd()) };
+    let owner = Some(start.id_base);
+    let how = Clone3 { namespaces: namespaces as u64, sibling: false, cgroup: Some(cgroup.as_fd()), owner };
     let newborn = match clone3(how).fatal("making the guest's namespaces")? {
         Forked::Child => {
             drop(ours);
+            drop(lock); // the monitor's alone: a copy that hangs must not keep the VPS locked
             child::run(start, &theirs)
         }
         Forked::Parent { pid, pidfd } => Newborn { pid, pidfd, reaped: false },
@@ -133,7 +144,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     drop(theirs);
     failpoint::hit("monitor.start.cloned");
 
-    map_ids(newborn.pid, start.id_base)?;
+    map_ids(newborn.pid, start.id_base, start.id_count)?;
     tell(channel, &FromMonitor::Cloned { pid: newborn.pid });
     ours.send(Signal::Mapped, "", &[]).step("waking the guest's first process")?;
 
@@ -152,7 +163,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     failpoint::hit("monitor.start.go");
     ours.send(Signal::Go, "", &[]).step("letting the guest go")?;
 
-    let console = first_answer(&ours)?;
+    let (console, notice) = first_answer(&ours)?;
     let end = ours.receive().step("waiting for PID 1")?;
     if end.signal.is_some() {
         return Err(told(&end.text, end.signal == Some(Signal::FailedForGood)));
@@ -160,12 +171,13 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     // Overwritten when the end is seen; so a monitor that dies has said beforehand that it was not.
     let lost = ExitRecord { boot_epoch: start.boot_epoch, exit: Exit::Lost };
     exit::record(&start.exit_file, lost, false).step("preparing the exit record")?;
-    Ok(Running { newborn, started_at: Utc::now(), disk, console, listener, lock })
+    Ok(Running { newborn, started_at: Utc::now(), notice, disk, console, listener, lock })
 }
 
-fn map_ids(pid: i32, base: u32) -> Result<(), Failure> {
+fn map_ids(pid: i32, base: u32, count: u32) -> Result<(), Failure> {
     for map in ["uid_map", "gid_map"] {
-        fs::write(format!("/proc/{pid}/{map}"), format!("0 {base} 65536")).step("mapping the guest's ids")?;
+        fs::write(format!("/proc/{pid}/{map}"), format!("0 {base} {count}"))
+            .step("mapping the guest's ids")?;
     }
     // What this process may have got for itself is not for the guest.
     fs::write(format!("/proc/{pid}/oom_score_adj"), "0").step("resetting the guest's OOM score")
@@ -190,13 +202,16 @@ fn wait_for_go(channel: &mut Channel, child: &Barrier) -> Result<(), Failure> {
     }
 }
 
-fn first_answer(child: &Barrier) -> Result<(OwnedFd, OwnedFd), Failure> {
+/// The console, and what people should know.
+fn first_answer(child: &Barrier) -> Result<((OwnedFd, OwnedFd), Option<String>), Failure> {
     let message = child.receive().step("waiting for the console")?;
     match message.signal {
         Some(Signal::Console) => {
             let mut fds = message.fds.into_iter();
             let pair = fds.next().zip(fds.next());
-            pair.ok_or_else(|| Failure::refused("waiting for the console", "descriptors are missing"))
+            let pair =
+                pair.ok_or_else(|| Failure::refused("waiting for the console", "descriptors are missing"))?;
+            Ok((pair, Some(message.text).filter(|text| !text.is_empty())))
         }
         signal => Err(told(&message.text, signal == Some(Signal::FailedForGood))),
     }

@@ -2,7 +2,10 @@
 //!
 //! The archive may be hostile. Before a byte of it is read, this process gives up the host's file tree: its root is the
 //! destination. Device nodes are left out (a guest gets its `/dev` otherwise, and host root would make real ones);
-//! links may point wherever they like, for there is nothing but the template to point to.
+//! links may point wherever they like, for there is nothing but the template to point to. How much it may be is bounded
+//! ([`bounds`]).
+
+mod bounds;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,7 +16,8 @@ use std::path::{Component, Path};
 use nix::unistd::{chdir, fchdir};
 use tar::{Archive, EntryType};
 
-use super::sys;
+pub(super) use self::bounds::Budget;
+use super::{squashfs, sys};
 
 /// `unpack <format> <destination>`, with the archive on standard input.
 pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()> {
@@ -26,19 +30,28 @@ pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()
     fchdir(&destination)?;
     chroot(".")?;
     chdir("/")?;
+    bounds::bound_memory()?;
+    let mut budget = Budget::of(&destination)?;
     drop(destination);
     let reader: Box<dyn Read> = match format.as_str() {
+        "squashfs" => {
+            squashfs::unpack(archive, Path::new("/"), &mut budget)?;
+            return looks_like_a_root();
+        }
         "tar" => Box::new(io::BufReader::with_capacity(1 << 20, archive)),
         "tar_gz" => Box::new(flate2::read::MultiGzDecoder::new(archive)),
         "tar_xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(archive)),
         "tar_zst" => Box::new(zstd::stream::read::Decoder::new(archive)?),
-        other => return Err(io::Error::other(format!("unknown format {other}"))),
+        other => {
+            let why = format!("this release does not know the format {other}; update the agent");
+            return Err(io::Error::other(why));
+        }
     };
-    unpack(reader)
+    unpack(reader, budget)
 }
 
-fn unpack(reader: impl Read) -> io::Result<()> {
-    let mut archive = Archive::new(reader);
+fn unpack(reader: impl Read, mut budget: Budget) -> io::Result<()> {
+    let mut archive = Archive::new(budget.metered(reader));
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(true);
     archive.set_preserve_mtime(true);
@@ -50,6 +63,7 @@ fn unpack(reader: impl Read) -> io::Result<()> {
     let mut directories = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
+        budget.take(&entry.path()?, entry.size())?;
         match entry.header().entry_type() {
             EntryType::Char | EntryType::Block => {}
             EntryType::Directory => directories.push(entry),

@@ -36,10 +36,16 @@ pub struct Start {
     pub image: PathBuf,
     /// The unpacked template.
     pub template: PathBuf,
-    /// First of the 65536 host uids and gids of this VPS.
+    /// First of the host uids and gids of this VPS.
     pub id_base: u32,
+    /// How many they are.
+    #[serde(default = "few_ids")]
+    pub id_count: u32,
     /// Memory of the plan in bytes; sizes the guest's memory file systems.
     pub memory_bytes: u64,
+    /// Descriptors that one process may open; 0 for the usual.
+    #[serde(default)]
+    pub open_files: u64,
     /// cgroup v1 directories to join.
     pub cgroups_v1: Vec<PathBuf>,
     /// The cgroup v2 directory that is delegated to the guest.
@@ -53,8 +59,16 @@ pub struct Start {
     /// Directory with device nodes that are for everybody, by their names below `/dev`.
     #[serde(default)]
     pub devices: Option<PathBuf>,
+    /// Number of the signal that asks its init to stop; none: found out by looking at it.
+    #[serde(default)]
+    pub stop_signal: Option<i32>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
+}
+
+/// As many ids as every VPS had when the number was not said.
+fn few_ids() -> u32 {
+    65_536
 }
 
 /// The guest's side of its network.
@@ -75,8 +89,14 @@ pub struct FirstBoot {
     pub root_password_hash: Option<String>,
     /// An ed25519 host key in OpenSSH format and its public half, used when sshd is there and has no key.
     pub host_key: Option<(String, String)>,
-    /// NoCloud seed, for images with cloud-init.
+    /// NoCloud seed, used when cloud-init is there.
     pub cloud_init: Option<CloudInit>,
+    /// User data, for an image without cloud-init.
+    #[serde(default)]
+    pub user_data: Option<String>,
+    /// A user of the image whom the keys are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// The files of a NoCloud seed.
@@ -111,6 +131,9 @@ pub enum FromMonitor {
     Running {
         /// When.
         started_at: DateTime<Utc>,
+        /// What people should know about this start.
+        #[serde(default)]
+        notice: Option<String>,
     },
     /// It could not be started; everything the monitor made is gone.
     Failed {
@@ -146,6 +169,11 @@ pub enum Request {
     Disk,
     /// Make the file system of the disk as large as its image, which has grown.
     GrowDisk,
+    /// The lxcfs that the guest's files in `/proc` are bound from is dead: bind them from this one.
+    Lxcfs {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
     /// Answered when the guest has ended.
     Wait,
     /// The last console output, then whatever comes, as raw bytes until either side closes.
@@ -223,6 +251,9 @@ pub enum Answer {
         used: u64,
         /// Number of the loop device.
         loop_device: u32,
+        /// Inodes in all; 0 from a monitor that does not count them.
+        #[serde(default)]
+        inodes: u64,
     },
     /// To [`Request::Exec`], [`Request::Attach`] and [`Request::File`]: frames follow.
     Attached {

@@ -5,7 +5,7 @@
 //! time; the two kinds of places are separate, so deletes are not held up by a burst of creates.
 //!
 //! An agent that starts takes every VPS that is stored or found, adopts the guests that run and starts those that
-//! should run, by id, without asking the control plane. What is found without a spec is an orphan: kept and reported,
+//! should run, a few at a time and in their order ([`gate`]), without asking the control plane. What is found without a spec is an orphan: kept and reported,
 //! and only debris without a disk is swept.
 
 use std::collections::BTreeSet;
@@ -25,14 +25,23 @@ use crate::images::Images;
 use crate::store::Store;
 use crate::tasks::Tasks;
 
+mod gate;
 mod worker;
-
-/// VPSes that are created or started at the same time. More do not make it faster: the kernel's network and mount
-/// locks are taken one after the other.
-const STARTING: usize = 8;
 
 /// VPSes that are stopped, cleared or deleted at the same time.
 const ENDING: usize = 8;
+
+/// After this, VPSes are started in their order without those of which nothing is known yet.
+const LATEST: Duration = Duration::from_secs(10);
+
+/// How a reconciler goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// VPSes that are created or started at the same time.
+    pub start_parallelism: usize,
+    /// What back-offs are multiplied with: 1, but for tests.
+    pub pace: f64,
+}
 
 /// What all workers share.
 #[derive(Debug)]
@@ -42,7 +51,7 @@ pub(crate) struct Shared<H> {
     pub(crate) images: Arc<Images<H>>,
     pub(crate) board: Arc<Board>,
     pub(crate) tasks: Tasks,
-    starting: Semaphore,
+    starting: gate::Gate,
     ending: Semaphore,
     /// What back-offs are multiplied with: 1, but for tests.
     pace: f64,
@@ -68,7 +77,7 @@ impl<H: Host> Reconciler<H> {
         images: Arc<Images<H>>,
         board: Arc<Board>,
         tasks: Tasks,
-        pace: f64,
+        manner: Manner,
     ) -> io::Result<Self> {
         let settings = store.settings().unwrap_or_else(|e| {
             tracing::error!(error = %e, "settings.json cannot be read; waiting for the control plane's");
@@ -82,9 +91,9 @@ impl<H: Host> Reconciler<H> {
             images,
             board,
             tasks,
-            starting: Semaphore::new(STARTING),
+            starting: gate::Gate::new(manner.start_parallelism, ids.clone()),
             ending: Semaphore::new(ENDING),
-            pace,
+            pace: manner.pace,
             settings: Mutex::new(settings.clone()),
             settings_changed: Notify::new(),
         });
@@ -97,9 +106,10 @@ impl<H: Host> Reconciler<H> {
             let nudge = this.0.board.add(id, stored.desired.as_ref());
             this.spawn(id, nudge);
         }
-        let (events, settings) = (this.clone(), this.clone());
+        let (events, settings, starts) = (this.clone(), this.clone(), this.clone());
         this.0.tasks.spawn_until_stop(async move { events.pass_on_events().await });
         this.0.tasks.spawn_until_stop(async move { settings.keep_configured().await });
+        this.0.tasks.spawn_until_stop(async move { starts.wait_for_late_ones().await });
         Ok(this)
     }
 
@@ -131,6 +141,14 @@ impl<H: Host> Reconciler<H> {
                 tokio::time::sleep(Duration::from_secs(10).mul_f64(shared.pace)).await;
             }
         });
+    }
+
+    async fn wait_for_late_ones(&self) {
+        tokio::time::sleep(LATEST.mul_f64(self.0.pace)).await;
+        let late = self.0.starting.open();
+        if !late.is_empty() {
+            tracing::warn!(vpses = ?late, "starting the others without waiting any longer for these");
+        }
     }
 
     async fn pass_on_events(&self) {

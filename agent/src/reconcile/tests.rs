@@ -15,6 +15,7 @@ use crate::testing::{at, deleted, spec};
 const ID: VpsId = VpsId(7);
 /// Waits are a fiftieth of what they are.
 const PACE: f64 = 0.02;
+const MANNER: Manner = Manner { start_parallelism: 4, pace: PACE };
 
 /// An agent without a line, on a simulated host; the test is its control plane.
 struct Rig {
@@ -40,7 +41,7 @@ impl Rig {
         let (board, tasks) = (Arc::new(Board::default()), Tasks::default());
         let images = Arc::new(Images::new(host.clone(), self.state().join("downloads"), None));
         let store = Store::open(self.state()).expect("a store");
-        let reconciler = Reconciler::start(host, store, images, board.clone(), tasks.clone(), PACE).await;
+        let reconciler = Reconciler::start(host, store, images, board.clone(), tasks.clone(), MANNER).await;
         self.running = Some((reconciler.expect("started"), board, tasks));
     }
 
@@ -136,7 +137,8 @@ async fn a_life() {
     rig.answer(false, vec![deletion(6)]);
     let told = rig.until_state(VpsState::Absent, 6).await;
     assert_eq!(rig.host.look(ID), Found::default());
-    let all = Counts { creates: 1, starts: 2, asks: 2, kills: 0, deletes: 1, passwords: 1, applies: 1 };
+    let all =
+        Counts { creates: 1, starts: 2, asks: 2, deletes: 1, passwords: 1, applies: 1, ..Counts::default() };
     assert_eq!(rig.counts(), all);
     rig.parts().1.sent(&[told]);
     rig.until_forgotten().await;
@@ -344,7 +346,7 @@ async fn a_vps_that_has_run_keeps_its_disk_and_is_tried_again_slowly() {
 #[tokio::test]
 async fn an_orphan_is_kept_as_it_is() {
     let mut rig = Rig::new().await;
-    let guest = Guest { boot_epoch: 4, started_at: at(50) };
+    let guest = Guest { boot_epoch: 4, started_at: at(50), frozen: false };
     rig.host.put(ID, Found { disk: true, guest: Some(guest), ..Found::default() });
     rig.kill_agent().await;
     rig.start().await;
@@ -467,4 +469,156 @@ async fn an_agent_that_is_asked_to_stop_finishes_its_effects() {
     tasks.stop(Duration::from_secs(10)).await;
     assert_eq!(rig.host.look(ID), Found { disk: true, ..Found::default() });
     assert_eq!(rig.counts().starts, 0);
+}
+
+#[tokio::test]
+async fn a_guest_is_frozen_and_thawed_and_its_agent_may_restart_meanwhile() {
+    let mut rig = Rig::new().await;
+    rig.want(|_| {});
+    let started = rig.until_running(1).await.started_at;
+    rig.want(|s| (s.generation, s.frozen) = (2, true));
+    let told = rig.until("frozen", |o| o.frozen && o.generation == 2).await;
+    assert_eq!((told.state, told.started_at), (VpsState::Running, started));
+
+    rig.kill_agent().await;
+    rig.start().await;
+    rig.until("frozen still", |o| o.frozen && o.state == VpsState::Running).await;
+    rig.want(|s| (s.generation, s.access.password_epoch) = (3, 2));
+    let told = rig.until("thawed", |o| !o.frozen && o.generation == 3).await;
+    assert_eq!((told.password_epoch, told.started_at), (2, started));
+    assert_eq!((rig.counts().freezes, rig.counts().thaws, rig.counts().starts), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_frozen_guest_is_stopped_restarted_and_deleted_like_any_other() {
+    let rig = Rig::new().await;
+    rig.want(|s| s.frozen = true);
+    rig.until("frozen", |o| o.frozen).await;
+    rig.want(|s| (s.generation, s.power) = (2, Power::Stopped));
+    let told = rig.until_state(VpsState::Stopped, 2).await;
+    assert_eq!((told.exit, told.frozen, rig.counts().kills), (Some(Exit::Stopped), false, 0));
+
+    rig.want(|s| (s.generation, s.boot_epoch, s.frozen) = (3, 2, true));
+    rig.until("frozen", |o| o.frozen && o.generation == 3).await;
+    rig.want(|s| (s.generation, s.boot_epoch, s.stop_mode) = (4, 3, StopMode::Hard));
+    let told = rig.until_running(4).await;
+    assert_eq!((told.boot_epoch, told.frozen, rig.counts().kills), (3, false, 1));
+
+    rig.want(|s| (s.generation, s.boot_epoch, s.frozen) = (5, 3, true));
+    rig.until("frozen", |o| o.frozen && o.generation == 5).await;
+    rig.answer(false, vec![deletion(6)]);
+    rig.until_state(VpsState::Absent, 6).await;
+    assert_eq!(rig.host.look(ID), Found::default());
+}
+
+#[tokio::test]
+async fn what_cannot_be_frozen_runs_on_and_says_so() {
+    let rig = Rig::new().await;
+    rig.want(|_| {});
+    rig.until_running(1).await;
+    for _ in 0..MAX_ATTEMPTS {
+        rig.host.fail(None, Effect::Freeze, VpsFault::passing("internal", "a process waits for a disk"));
+    }
+    rig.want(|s| (s.generation, s.frozen) = (2, true));
+    let told = rig.until_running(2).await;
+    assert_eq!(
+        told.fault.map(|f| (f.message, f.terminal)),
+        Some(("a process waits for a disk".into(), true))
+    );
+    assert!(!told.frozen);
+}
+
+#[tokio::test]
+async fn policies_decide_whether_a_guest_comes_back() {
+    use berth_proto::RestartPolicy::{Always, Never, OnFailure};
+    for (restart, exit, back) in [
+        (OnFailure, Exit::Code(0), false),
+        (OnFailure, Exit::Oom, true),
+        (Always, Exit::Code(0), true),
+        (Always, Exit::Halt, false),
+        (Never, Exit::Signal(11), false),
+        (Never, Exit::Reboot, true),
+        (Never, Exit::Lost, true),
+    ] {
+        let rig = Rig::new().await;
+        rig.want(|s| s.restart = restart);
+        rig.until_running(1).await;
+        rig.host.end_guest(ID, exit);
+        let wanted = if back { VpsState::Running } else { VpsState::Stopped };
+        let ended = |o: &VpsObserved| o.exit == Some(exit) && o.state == wanted;
+        rig.until(&format!("{wanted:?} after {exit:?} with {restart:?}"), ended).await;
+        rig.want(|s| (s.generation, s.boot_epoch, s.restart) = (2, 2, restart));
+        rig.until("powered on", |o| o.state == VpsState::Running && o.boot_epoch == 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_crashes_again_and_again_waits_longer_also_over_restarts_of_the_agent() {
+    let mut rig = Rig::new().await;
+    rig.want(|_| {});
+    for n in 1..=6 {
+        rig.until("up again", |o| o.state == VpsState::Running && rig.counts().starts == n).await;
+        rig.host.end_guest(ID, Exit::Code(3));
+    }
+    let told = rig.until("held back", |o| o.fault.is_some()).await;
+    let fault = told.fault.expect("a fault");
+    assert_eq!(
+        (told.state, fault.code.as_str(), fault.terminal),
+        (VpsState::Starting, "restart_delayed", false)
+    );
+    assert!(fault.message.contains("ended with code 3, 6 times in a row"), "{fault:?}");
+
+    rig.kill_agent().await;
+    let record = Store::open(rig.state()).expect("a store").load(ID).record;
+    assert!(record.early_ends == 6 && record.hold_until.is_some(), "{record:?}");
+    rig.start().await;
+    // Powering it on does not wait.
+    rig.want(|s| (s.generation, s.boot_epoch) = (2, 2));
+    rig.until_running(2).await;
+    assert_eq!(rig.counts().starts, 7);
+}
+
+#[tokio::test]
+async fn after_a_boot_those_that_should_run_are_started_in_order_and_a_few_at_a_time() {
+    const VPSES: i64 = 30;
+    let mut rig = Rig::new().await;
+    rig.host.behave(|b| b.start = Duration::from_millis(20));
+    // Ids run against the order; every fifth is off; some share an order.
+    let wish = |id: i64| {
+        let mut wanted = spec(id);
+        wanted.autostart_order = i32::try_from((VPSES - id) / 2).expect("small");
+        wanted.power = if id % 5 == 0 { Power::Stopped } else { Power::Running };
+        wanted
+    };
+    let all: Vec<VpsSpec> = (1..=VPSES).map(wish).collect();
+    rig.answer(true, all.iter().map(|s| Desired::Present(Box::new(s.clone()))).collect());
+    let on = all.iter().filter(|s| s.power == Power::Running).count();
+    let up = async |rig: &Rig| {
+        let made = |id: i64| rig.host.look(VpsId(id)).disk;
+        let stored = |id: i64| {
+            Store::open(rig.state()).expect("a store").load(VpsId(id)).record.disk
+                != crate::record::Disk::None
+        };
+        while rig.host.running().len() < on || !(1..=VPSES).all(|id| made(id) && stored(id)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), up(&rig)).await.expect("all made");
+    rig.kill_agent().await;
+    rig.host.lose_power();
+    let before = rig.host.take_starts();
+    assert!(before.most <= MANNER.start_parallelism, "{before:?}");
+
+    rig.start().await;
+    tokio::time::timeout(Duration::from_secs(60), up(&rig)).await.expect("all up again");
+    let starts = rig.host.take_starts();
+    let mut order: Vec<&VpsSpec> = all.iter().filter(|s| s.power == Power::Running).collect();
+    order.sort_by_key(|s| (s.autostart_order, s.id));
+    assert_eq!(starts.order.len(), order.len(), "each is started once");
+    for (turn, id) in starts.order.iter().enumerate() {
+        let place = order.iter().position(|s| s.id == *id).expect("only those that should run");
+        let ahead_by = place.saturating_sub(turn);
+        assert!(ahead_by < MANNER.start_parallelism, "{id} went before its turn: {:?}", starts.order);
+    }
+    assert_eq!(starts.most, MANNER.start_parallelism, "as many at once as may, and no more");
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_proto::{Desired, VpsId};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::backoff::Restarts;
 use crate::failpoint;
 use crate::host::{Found, Host};
 use crate::plan::{Effect, Planned, Step, plan};
@@ -35,9 +34,6 @@ pub(super) struct Worker<H> {
     damaged: Option<String>,
     /// What is there; none when it is to be looked at (again).
     found: Option<Found>,
-    looked: bool,
-    running_since: Option<DateTime<Utc>>,
-    restarts: Restarts,
     not_before: Option<(Effect, Instant)>,
     acknowledged: Option<i64>,
 }
@@ -53,6 +49,10 @@ impl<H: Host> Worker<H> {
         if record.disk == Disk::Used {
             record.troubles.clear(); // a new process may have more luck; a failed create stays failed
         }
+        // The kernel's rules may be gone with whoever removed them; said again they hold for sure.
+        if matches!(&stored.desired, Some(Desired::Present(spec)) if spec.net.firewall.is_some()) {
+            record.applied = None;
+        }
         Self {
             shared,
             id,
@@ -63,9 +63,6 @@ impl<H: Host> Worker<H> {
             stored: stored.record,
             damaged: stored.damaged,
             found: None,
-            looked: false,
-            running_since: None,
-            restarts: Restarts::default(),
             not_before: None,
             acknowledged: None,
         }
@@ -86,7 +83,7 @@ impl<H: Host> Worker<H> {
                     }
                     self.rest_until_something_happens().await;
                 }
-                (Some(Planned { step: step @ Step::Wait { until }, .. }), _) => {
+                (Some(Planned { step: step @ (Step::Wait { until } | Step::HoldBack { until }), .. }), _) => {
                     self.settle(Some(&step)).await;
                     let wait = (until - Utc::now()).to_std().unwrap_or_default();
                     self.rest(wait).await;
@@ -120,7 +117,6 @@ impl<H: Host> Worker<H> {
             }
             if self.desired.as_ref() != Some(&desired) {
                 self.not_before = None;
-                self.restarts = Restarts::default();
                 self.desired_stored = false;
                 self.desired = Some(desired);
             }
@@ -144,18 +140,14 @@ impl<H: Host> Worker<H> {
 
     async fn look(&mut self) {
         let found = self.shared.host.find(self.id).await;
-        let ended = self.record.absorb(&found);
-        if let Some(exit) = ended {
-            let ran = self.running_since.and_then(|since| (Utc::now() - since).to_std().ok());
-            let wait = self.restarts.ended(exit, ran.unwrap_or_default()).mul_f64(self.shared.pace);
-            tracing::info!(vps = %self.id, ?exit, ?wait, "the guest ended");
-            if self.looked && !wait.is_zero() {
-                self.not_before = Some((Effect::Start, Instant::now() + wait));
-            }
+        let now = Utc::now();
+        if let Some(exit) = self.record.absorb(&found, now) {
+            self.record.hold_until =
+                self.record.hold_until.map(|until| quickened(now, until, self.shared.pace));
+            let (early_ends, hold_until) = (self.record.early_ends, self.record.hold_until);
+            tracing::info!(vps = %self.id, ?exit, early_ends, ?hold_until, "the guest ended");
         }
-        self.running_since = found.guest.as_ref().map(|g| g.started_at);
         self.found = Some(found);
-        self.looked = true;
     }
 
     fn plan(&self) -> Vec<Planned> {
@@ -184,6 +176,7 @@ impl<H: Host> Worker<H> {
 
     /// Nothing is to be done now: converged, given up for now, or waiting. Writes down and says how far it came.
     async fn settle(&mut self, next: Option<&Step>) {
+        self.shared.starting.came(self.id);
         let sure = self.damaged.is_none() && self.found.as_ref().is_some_and(|f| !f.unsure);
         let generation = self.generation();
         if sure && next.is_none_or(|step| self.record.given_up(step.effect(), generation)) {
@@ -261,4 +254,10 @@ impl<H: Host> Worker<H> {
         }
         over
     }
+}
+
+/// A moment that is as far away as tests can wait.
+fn quickened(now: DateTime<Utc>, until: DateTime<Utc>, pace: f64) -> DateTime<Utc> {
+    let wait = (until - now).to_std().unwrap_or_default().mul_f64(pace);
+    now + TimeDelta::from_std(wait).unwrap_or_default()
 }

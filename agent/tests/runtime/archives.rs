@@ -71,6 +71,18 @@ fn all_formats_give_the_same_template() {
             assert_eq!(fs::read(template.join("usr/bin/su")).unwrap(), b"program");
         }
         assert_eq!(world.host.templates().await.len(), 4);
+        let packed = world.dir.join("squashfs");
+        sh(&format!(
+            "cd {} && mkdir tree && tar -xpf {} -C tree --numeric-owner && mknod tree/etc/disk b 8 0 && \
+             mksquashfs tree {} -quiet -no-progress -comp xz",
+            world.dir.display(),
+            plain.display(),
+            packed.display()
+        ));
+        let template = unpack(world, &packed, ArchiveFormat::Squashfs).await.unwrap();
+        let meta = fs::metadata(template.join("usr/bin/su")).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o4755, 7, 8));
+        assert!(!template.join("etc/disk").exists(), "device nodes are left out");
         let mode = fs::metadata(world.config.state_dir.join("templates")).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700, "users of the host do not reach set-user-id files of images");
     });
@@ -150,8 +162,14 @@ fn device_nodes_are_left_out_and_nonsense_is_refused() {
 
         let nonsense = world.dir.join("nonsense");
         fs::write(&nonsense, "nothing like an archive").unwrap();
-        for format in [ArchiveFormat::Tar, ArchiveFormat::TarGz, ArchiveFormat::TarXz, ArchiveFormat::TarZst]
-        {
+        for format in [
+            ArchiveFormat::Tar,
+            ArchiveFormat::TarGz,
+            ArchiveFormat::TarXz,
+            ArchiveFormat::TarZst,
+            ArchiveFormat::Squashfs,
+            ArchiveFormat::Unknown,
+        ] {
             let fault = unpack(world, &nonsense, format).await.unwrap_err();
             assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true), "{format:?}");
         }
@@ -159,5 +177,125 @@ fn device_nodes_are_left_out_and_nonsense_is_refused() {
         Builder::new(fs::File::create(&empty).unwrap()).finish().unwrap();
         let fault = unpack(world, &empty, ArchiveFormat::Tar).await.unwrap_err();
         assert!(fault.message.contains("root file system"), "{fault:?}");
+    });
+}
+
+#[test]
+fn bombs_are_refused_before_they_burst() {
+    world::run(async |world| {
+        let endless = |name: &str, kind: u8, size: u64| {
+            // Only a header: what it announces does not follow.
+            let plain = archive(world, name, |_| {});
+            let mut bytes = fs::read(&plain).unwrap();
+            bytes.truncate(bytes.len() - 1024);
+            let mut header = Header::new_gnu();
+            header.as_gnu_mut().unwrap().name[..4].copy_from_slice(b"bomb");
+            header.set_entry_type(EntryType::new(kind));
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(size);
+            header.set_cksum();
+            bytes.extend_from_slice(header.as_bytes());
+            fs::write(&plain, bytes).unwrap();
+            plain
+        };
+        let huge = endless("huge.tar", b'0', 1 << 50);
+        let sparse = archive(world, "sparse.tar", |tar| {
+            let mut header = Header::new_gnu();
+            let gnu = header.as_gnu_mut().unwrap();
+            gnu.name[..4].copy_from_slice(b"bomb");
+            gnu.set_is_extended(false);
+            gnu.sparse[0].set_offset((1 << 50) - 512);
+            gnu.sparse[0].set_length(512);
+            gnu.set_real_size(1 << 50);
+            header.set_entry_type(EntryType::GNUSparse);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(512);
+            header.set_cksum();
+            tar.append(&header, &[0_u8; 512][..]).unwrap();
+        });
+        for bomb in [&huge, &sparse] {
+            let fault = unpack(world, bomb, ArchiveFormat::Tar).await.unwrap_err();
+            assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true));
+            assert!(fault.message.contains("GiB"), "{fault:?}");
+        }
+        // A name of two gigabytes, which compresses to nothing and would be held in memory.
+        let long = endless("name.tar", b'L', 2 << 30);
+        let packed = world.dir.join("name.tar.zst");
+        let status = format!(
+            "{{ cat {}; head -c 2147483648 /dev/zero; }} | zstd -q -1 -o {}",
+            long.display(),
+            packed.display()
+        );
+        sh(&status);
+        let fault = unpack(world, &packed, ArchiveFormat::TarZst).await.unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true), "{fault:?}");
+    });
+}
+
+#[test]
+fn absurd_names_and_loops_end_well() {
+    world::run(async |world| {
+        let deep = "d/".repeat(300) + "file";
+        let too_deep = archive(world, "deep.tar", |tar| {
+            let mut header = Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            tar.append_data(&mut header, &deep, &b""[..]).unwrap();
+        });
+        let fault = unpack(world, &too_deep, ArchiveFormat::Tar).await.unwrap_err();
+        assert!(fault.terminal && fault.message.contains("directories"), "{fault:?}");
+
+        let odd = archive(world, "odd.tar", |tar| {
+            for name in ["etc/new\nline", "etc/\u{1b}[2J", "etc/-rf", "etc/ ", "etc/..."] {
+                add(tar, name, EntryType::Regular, "", 0o644, b"x");
+            }
+            add(tar, "./", EntryType::Directory, "", 0o755, b"");
+            add(tar, "etc//double/./x", EntryType::Regular, "", 0o644, b"x");
+        });
+        let template = unpack(world, &odd, ArchiveFormat::Tar).await.unwrap();
+        assert_eq!(fs::read_dir(template.join("etc")).unwrap().count(), 6);
+
+        // Links that lead to themselves or to each other, and names below them.
+        for (number, (kind, link)) in
+            [(EntryType::Symlink, "loop"), (EntryType::Link, "etc/loop"), (EntryType::Symlink, "../etc/loop")]
+                .into_iter()
+                .enumerate()
+        {
+            let looped = archive(world, &format!("loop{number}.tar"), |tar| {
+                add(tar, "etc/loop", kind, link, 0o777, b"");
+                add(tar, "etc/loop/file", EntryType::Regular, "", 0o644, b"x");
+            });
+            let fault = unpack(world, &looped, ArchiveFormat::Tar).await.unwrap_err();
+            assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true), "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn truncated_archives_are_refused() {
+    world::run(async |world| {
+        let noise: Vec<u8> = (0..200_000).map(|_| rand::random()).collect();
+        let whole = archive(world, "whole.tar", |tar| {
+            add(tar, "etc/noise", EntryType::Regular, "", 0o644, &noise);
+        });
+        let formats = [
+            (ArchiveFormat::Tar, "cat"),
+            (ArchiveFormat::TarGz, "gzip -c"),
+            (ArchiveFormat::TarXz, "xz -c"),
+            (ArchiveFormat::TarZst, "zstd -qc"),
+        ];
+        for (format, program) in formats {
+            let packed = world.dir.join("packed");
+            sh(&format!("{program} {} > {}", whole.display(), packed.display()));
+            fs::File::options().write(true).open(&packed).unwrap().set_len(100_000).unwrap();
+            let fault = unpack(world, &packed, format).await.unwrap_err();
+            assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true), "{format:?}");
+        }
     });
 }

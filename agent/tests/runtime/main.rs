@@ -7,10 +7,16 @@
 
 mod archives;
 mod boot;
+mod console;
 mod exec;
+mod first_boot;
+mod floods;
 mod hostile;
 mod images;
+mod inits;
+mod inside;
 mod life;
+mod limits;
 mod outside;
 mod tiny;
 mod walls;

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use berth_agent::host::Host;
 use berth_agent::linux::{LinuxConfig, LinuxHost};
 use berth_agent::monitor::wire::{Answer, Request};
-use berth_proto::{Access, HostSettings, ImageRef, Limits, NetSpec, Power, StopMode, VpsId, VpsSpec};
+use berth_proto::{
+    Access, HostSettings, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode, VpsId, VpsSpec,
+};
 use futures_util::FutureExt;
 
 use crate::images;
@@ -125,6 +127,7 @@ impl World {
             net: NetSpec {
                 ipv4: Some(Ipv4Addr::new(10, 77, 0, last + 2)),
                 mac: format!("02:00:00:00:00:{last:02x}"),
+                firewall: None,
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],
@@ -132,6 +135,9 @@ impl World {
                 password_epoch: 1,
             },
             user_data: None,
+            frozen: false,
+            restart: RestartPolicy::OnFailure,
+            autostart_order: 0,
         }
     }
 
@@ -178,6 +184,9 @@ impl World {
     /// The host's number for root of a guest.
     pub(crate) fn host_uid(&self, spec: &VpsSpec) -> u32 {
         fs::read_to_string(self.config.state_dir.join("ids").join(spec.id.to_string()))
+            .unwrap()
+            .split(' ')
+            .next()
             .unwrap()
             .parse()
             .unwrap()

@@ -14,6 +14,8 @@ mod plans;
 mod pools;
 mod projects;
 mod reference;
+mod servers;
+mod streams;
 mod tasks;
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod tokens;
@@ -38,9 +40,11 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(hosts::router())
         .merge(plans::router())
         .merge(images::router())
+        .merge(streams::router())
         .merge(pools::router())
         .merge(places::router())
         .merge(projects::router())
+        .merge(servers::router())
         .merge(tokens::router())
         .merge(users::router())
         .merge(tasks::router())
@@ -82,9 +86,11 @@ mod tests {
             .merge(hosts::router())
             .merge(plans::router())
             .merge(images::router())
+            .merge(streams::router())
             .merge(pools::router())
             .merge(places::router())
             .merge(projects::router())
+            .merge(servers::router())
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())

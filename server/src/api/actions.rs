@@ -60,7 +60,8 @@ impl From<Row> for Action {
     fn from(a: Row) -> Self {
         let failed = a.status == ActionStatus::Error;
         let resource = |kind| move |id| Resource { id, kind };
-        let resources = a.vps_id.map(resource("server")).into_iter().chain(a.image_id.map(resource("image")));
+        let of = [(a.vps_id, "server"), (a.image_id, "image"), (a.firewall_id, "firewall")];
+        let resources = of.into_iter().filter_map(|(id, kind)| id.map(resource(kind)));
         Self {
             id: a.id.0,
             command: a.command,
@@ -78,7 +79,7 @@ impl From<Row> for Action {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ActionsResponse {
+pub(super) struct ActionsResponse {
     actions: Vec<Action>,
     meta: Meta,
 }
@@ -95,7 +96,8 @@ impl From<Row> for ActionResponse {
     }
 }
 
-async fn answer(
+/// Some actions, as the query says.
+pub(super) async fn answer(
     app: &App,
     tenant: Tenant,
     query: &Query,

@@ -15,6 +15,7 @@ mod catalog;
 mod datacenters;
 mod docs;
 mod envelope;
+mod firewalls;
 mod images;
 mod locations;
 mod pricing;
@@ -46,6 +47,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(locations::router())
         .merge(datacenters::router())
         .merge(ssh_keys::router())
+        .merge(firewalls::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use crate::domain::life::parse_policy;
 use crate::fleet::outcome::{Waiting, Wanted};
 
 /// The host whose report is taken in.
@@ -38,6 +39,8 @@ pub(crate) struct Row {
     pub(crate) seen_before: bool,
     /// What was observed last.
     pub(crate) state: String,
+    /// Whether it was seen to stand still.
+    pub(crate) frozen: bool,
 }
 
 /// Takes the host's row and notes what the report says of the host. None when a newer report was here already.
@@ -81,8 +84,8 @@ pub(crate) async fn take(tx: &mut PgConnection, host: i64, report: &Report) -> a
 /// The host's VPSes: all that it should have, and those of `named` that it had once.
 pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> anyhow::Result<Vec<Row>> {
     let rows = sqlx::query!(
-        r#"select id, project_id, generation, host_seq, power, boot_epoch, password_epoch, observed_state,
-                  deleting_at is not null as "deleting!", deleted_at is not null as "deleted!",
+        r#"select id, project_id, generation, host_seq, power, boot_epoch, password_epoch, restart_policy, observed_state,
+                  observed_frozen, deleting_at is not null as "deleting!", deleted_at is not null as "deleted!",
                   observed_at is not null as "seen_before!"
            from vps where host_id = $1 and (deleted_at is null or id = any($2)) order by id"#,
         host,
@@ -97,6 +100,7 @@ pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> an
             power: super::watch::power(&r.power)?,
             boot_epoch: r.boot_epoch,
             password_epoch: r.password_epoch,
+            restart: parse_policy("restart_policy", &r.restart_policy)?,
             deleting: r.deleting,
             deleted: r.deleted,
         };
@@ -105,6 +109,7 @@ pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> an
             project: r.project_id,
             seen_before: r.seen_before,
             state: r.observed_state,
+            frozen: r.observed_frozen,
         });
     }
     Ok(found)
@@ -146,10 +151,10 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
         r#"update vps v set
              observed_generation = u.generation, observed_state = u.state, observed_boot_epoch = u.boot_epoch,
              observed_password_epoch = u.password_epoch, observed_started_at = u.started_at, observed_exit = u.exit,
-             observed_fault = u.fault, observed_metrics = u.metrics, observed_at = now()
+             observed_fault = u.fault, observed_metrics = u.metrics, observed_frozen = u.frozen, observed_at = now()
            from unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[],
-                       $8::jsonb[], $9::jsonb[], $10::jsonb[])
-             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics)
+                       $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::boolean[])
+             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics, frozen)
            where v.id = u.id and v.host_id = $1"#,
         host,
         &column(|s| s.id.0),
@@ -161,6 +166,7 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
         &json(|s| s.exit.map(serde_json::to_value).transpose())? as &[Option<Value>],
         &json(|s| s.fault.as_ref().map(serde_json::to_value).transpose())? as &[Option<Value>],
         &json(|s| s.metrics.map(serde_json::to_value).transpose())? as &[Option<Value>],
+        &seen.iter().map(|s| s.frozen).collect::<Vec<bool>>(),
     )
     .execute(tx)
     .await?;

@@ -4,7 +4,9 @@
 //! operators' API and CLI) and the SQL in `db/` use the same ones.
 
 pub mod console;
+pub mod firewall;
 pub mod labels;
+pub mod life;
 pub mod names;
 pub mod placement;
 pub mod power;

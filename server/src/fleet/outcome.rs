@@ -8,7 +8,7 @@
 //! generation is at most that has been answered, one way or the other; what it waits for beyond that (an epoch) only
 //! matters as long as no later command has overtaken it.
 
-use berth_proto::{Exit, Power, VpsObserved, VpsState};
+use berth_proto::{Power, RestartPolicy, VpsObserved, VpsState};
 
 /// The desired state of one VPS of the reporting host, as far as reports matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) power: Power,
     pub(crate) boot_epoch: i64,
     pub(crate) password_epoch: i64,
+    /// What happens when the guest ends by itself.
+    pub(crate) restart: RestartPolicy,
     /// A tombstone was asked for.
     pub(crate) deleting: bool,
     /// The host has confirmed that nothing is left.
@@ -56,7 +58,7 @@ pub(crate) enum Change {
     /// * it was deleted, and the host has it still or again: the tombstone is repeated;
     /// * the agent has seen a newer desired state than ours, because our database was restored from a backup: ours gets
     ///   numbers above the agent's, so that it is the newer one, and the same guest goes on;
-    /// * the guest halted itself, so it should be stopped.
+    /// * the guest ended by itself and stays off (it halted, or its policy says so), so it should be stopped.
     Rewrite(Wanted),
 }
 
@@ -96,7 +98,7 @@ pub(crate) fn decide(wanted: &Wanted, waiting: &[Waiting], seen: &VpsObserved, w
         }
     }
     let stopped = || Wanted { generation: wanted.generation + 1, power: Power::Stopped, ..wanted.clone() };
-    let change = halted_itself(wanted, seen).then(|| Change::Rewrite(stopped()));
+    let change = stays_off(wanted, seen).then(|| Change::Rewrite(stopped()));
     Decision { ended, change, lost: false }
 }
 
@@ -134,12 +136,12 @@ fn ahead(wanted: &Wanted, seen: &VpsObserved) -> Wanted {
     }
 }
 
-fn halted_itself(wanted: &Wanted, seen: &VpsObserved) -> bool {
+fn stays_off(wanted: &Wanted, seen: &VpsObserved) -> bool {
     wanted.power == Power::Running
         && seen.generation == wanted.generation
         && seen.boot_epoch == wanted.boot_epoch
         && seen.state == VpsState::Stopped
-        && matches!(seen.exit, Some(Exit::Halt))
+        && seen.exit.is_some_and(|exit| !wanted.restart.starts_again(exit))
 }
 
 /// How an action has ended, by what its host saw; none while it has not.
@@ -157,6 +159,9 @@ pub(crate) fn outcome(action: &Waiting, seen: &VpsObserved) -> Option<Outcome> {
         "stop_server" | "shutdown_server" => seen.state == VpsState::Stopped,
         // the password of a server that is off is set when it boots
         "reset_password" => seen.password_epoch >= action.password_epoch || seen.state == VpsState::Stopped,
+        // one that has ended meanwhile stands still enough, and is not frozen either
+        "freeze_server" => seen.frozen || seen.state == VpsState::Stopped,
+        "thaw_server" => !seen.frozen,
         DELETE => return None, // ends with Change::Gone
         _ => true,
     };

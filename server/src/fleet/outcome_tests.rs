@@ -1,6 +1,6 @@
 //! Tables of what follows from reports.
 
-use berth_proto::{VpsFault, VpsId};
+use berth_proto::{Exit, VpsFault, VpsId};
 
 use super::*;
 
@@ -16,6 +16,7 @@ fn wanted(generation: i64) -> Wanted {
         power: Power::Running,
         boot_epoch: 1,
         password_epoch: 0,
+        restart: RestartPolicy::OnFailure,
         deleting: false,
         deleted: false,
     }
@@ -152,7 +153,29 @@ fn a_guest_that_halts_itself_stays_off() {
     assert_eq!(change(&wanted(3), &halted), Some(Change::Rewrite(stopped)));
     let newer = Wanted { boot_epoch: 2, ..wanted(4) };
     assert_eq!(change(&newer, &halted), None, "a start was asked for since");
+    let ended = |restart, exit| {
+        let wanted = Wanted { restart, ..wanted(3) };
+        decide(&wanted, &[], &VpsObserved { exit: Some(exit), ..halted.clone() }, 10).change.is_some()
+    };
+    assert!(ended(RestartPolicy::OnFailure, Exit::Code(0)) && ended(RestartPolicy::Never, Exit::Oom));
+    assert!(!ended(RestartPolicy::Always, Exit::Code(0)) && !ended(RestartPolicy::OnFailure, Exit::Oom));
+    assert!(!ended(RestartPolicy::Never, Exit::Lost), "its host is about to start it");
     let crashed = VpsObserved { exit: Some(Exit::Lost), ..halted.clone() };
     assert_eq!(change(&wanted(3), &crashed), None, "the host died; the agent starts it again");
     assert_eq!(change(&Wanted { power: Power::Stopped, ..wanted(3) }, &halted), None);
+}
+
+#[test]
+fn freezing_ends_by_what_was_seen() {
+    let freeze = waiting("freeze_server", 5, 0);
+    let thaw = waiting("thaw_server", 5, 0);
+    let at = |generation, frozen, state| VpsObserved { frozen, ..seen(generation, state) };
+    let running = VpsState::Running;
+    assert_eq!(outcome(&freeze, &at(4, true, running)), None, "that was another request");
+    assert_eq!(outcome(&freeze, &at(5, false, running)), None);
+    assert_eq!(outcome(&freeze, &at(5, true, running)), Some(Ok(())));
+    assert_eq!(outcome(&freeze, &at(5, false, VpsState::Stopped)), Some(Ok(())));
+    assert_eq!(outcome(&freeze, &at(6, false, running)), Some(Ok(())), "overtaken");
+    assert_eq!(outcome(&thaw, &at(5, true, running)), None);
+    assert_eq!(outcome(&thaw, &at(5, false, running)), Some(Ok(())));
 }

@@ -99,7 +99,8 @@ async fn take_in(
         let actions = waiting.get(&row.wanted.id).map_or(&[][..], Vec::as_slice);
         let decision = match seen.get(&VpsId(row.wanted.id)) {
             Some(seen) => {
-                if db::report::state_name(seen).map_err(anyhow::Error::from)? != row.state {
+                let state = db::report::state_name(seen).map_err(anyhow::Error::from)?;
+                if state != row.state || seen.frozen != row.frozen {
                     news.projects.insert(row.project);
                 }
                 decide(&row.wanted, actions, seen, report.watch_seq)

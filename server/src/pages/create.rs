@@ -109,6 +109,7 @@ async fn create(
         user_data: user_data.clone(),
         start: true,
         ipv4: true,
+        firewalls: Vec::new(),
         idempotency: None,
     };
     vps::create(app, project, &new).await

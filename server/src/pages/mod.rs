@@ -21,6 +21,7 @@ mod fields;
 mod fleet;
 mod graphs;
 mod keys;
+mod life;
 mod names;
 mod preview;
 mod resize;
@@ -70,6 +71,8 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/power", post(server::power))
         .route("/servers/{id}/reset-password", post(server::reset_password))
         .route("/servers/{id}/resize", post(resize::submit))
+        .route("/servers/{id}/freeze", post(life::freeze))
+        .route("/servers/{id}/restart-policy", post(life::restart_policy))
         .route("/servers/{id}/delete", post(server::delete))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::db::actions::Action;
 use crate::db::images::Image;
 use crate::db::vps::Vps;
+use crate::domain::life::{exit_text, policy_name};
 use crate::domain::status::Status as Seen;
 
 /// Of what a page needs besides the rows: the moment, names of images, CPU in use by VPS (1 is one core).
@@ -112,6 +113,9 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         id: vps.id.0,
         name: vps.name.clone(),
         status,
+        frozen: vps.observed_frozen,
+        restart_policy: policy_name(vps.restart_policy()),
+        last_exit: vps.exit().map(exit_text),
         fault: fault(vps),
         limit_hits: vps.metrics().map_or_else(Vec::new, |metrics| limit_hits(&metrics.hits)),
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
@@ -132,6 +136,8 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         powers: Powers {
             on: status == Status::Off,
             off: matches!(status, Status::Running | Status::Starting | Status::Stopping),
+            freeze: status == Status::Running && !vps.frozen,
+            thaw: vps.frozen || (status == Status::Running && vps.observed_frozen),
         },
     }
 }

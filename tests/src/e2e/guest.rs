@@ -115,9 +115,15 @@ impl Guest<'_> {
     /// An ssh session that prints a line ten times a second for as long as its connection stands.
     #[must_use]
     pub fn ticking(&self, log: &Path) -> Process {
+        self.session("while sleep 0.1; do echo tick; done", log)
+    }
+
+    /// An ssh session that runs a command, with what it prints in `log`.
+    #[must_use]
+    pub fn session(&self, command: &str, log: &Path) -> Process {
         let mut ssh = self.netns.command("ssh");
         ssh.args(SSH).args(["-o", "BatchMode=yes", "-i"]).arg(&self.key.private);
-        ssh.arg(format!("root@{}", self.ip)).arg("while sleep 0.1; do echo tick; done");
+        ssh.arg(format!("root@{}", self.ip)).arg(command);
         Process::start("ssh session", ssh, log)
     }
 }

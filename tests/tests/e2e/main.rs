@@ -4,4 +4,5 @@ mod console; // the serial console, up to a login
 mod faults; // kill -9 of everything, everywhere
 mod life; // a guest is a real computer, from create to delete
 mod restart; // a host comes back without its control plane
+mod small; // the agent with a hundred VPSes
 mod trouble; // full disks, damaged images, dead mirrors

@@ -33,6 +33,11 @@ impl Assignment {
         list
     }
 
+    /// The CPUs of a VPS; none if it has not been given any.
+    pub(super) fn of(&self, id: VpsId) -> Vec<u32> {
+        self.given.get(&id).cloned().unwrap_or_default()
+    }
+
     pub(super) fn release(&mut self, id: VpsId) {
         self.given.remove(&id);
     }

@@ -12,13 +12,16 @@ use cgroups_rs::fs::cpuset::CpuSetController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 
-use super::{CgroupError, Hierarchy, Result, read, write as write_file};
+use super::{CgroupError, Hierarchy, Result, read, weights, write as write_file};
 
 /// Period over which the CPU cap counts, microseconds; the kernel's default.
 const PERIOD_US: i64 = 100_000;
 
 /// The kernel's smallest quota, microseconds.
 const SMALLEST_QUOTA_US: i64 = 1_000;
+
+/// The smallest CPU cap, thousandths of a core.
+pub(super) const SMALLEST_CPU_MILLI: i64 = SMALLEST_QUOTA_US * 1000 / PERIOD_US;
 
 /// Puts the limits of those controllers that this hierarchy holds in force in one group.
 pub(super) fn write(hierarchy: &Hierarchy, group: &Path, limits: &Limits, cpus: &str) -> Result<()> {
@@ -31,6 +34,9 @@ pub(super) fn write(hierarchy: &Hierarchy, group: &Path, limits: &Limits, cpus: 
     if hierarchy.has("memory") {
         let (point, root, v2) = at();
         memory(&MemController::new(point, root, v2), group, limits, v2)?;
+        if !v2 {
+            super::sockets::limit_v1(group, limits)?;
+        }
     }
     if hierarchy.has("pids") {
         let (point, root, v2) = at();
@@ -57,23 +63,49 @@ fn cpu(controller: &CpuController, group: &Path, limits: &Limits, v2: bool) -> R
         checked(group, "cpu.max", &format!("{quota} {PERIOD_US}"), || {
             controller.set_cfs_quota_and_period(Some(quota), Some(PERIOD_US.unsigned_abs()))
         })?;
-        // one core is the default weight
-        let weight = (limits.cpu_milli / 10).clamp(1, 10_000).to_string();
-        return checked(group, "cpu.weight", &weight, || {
-            controller.set_shares(weight.parse().unwrap_or(100))
-        });
+        return Ok(());
     }
     checked(group, "cpu.cfs_period_us", &PERIOD_US.to_string(), || {
         controller.set_cfs_period(PERIOD_US.unsigned_abs())
     })?;
-    checked(group, "cpu.cfs_quota_us", &quota.to_string(), || controller.set_cfs_quota(quota))?;
-    let shares = (limits.cpu_milli * 1024 / 1000).clamp(2, 262_144);
-    checked(group, "cpu.shares", &shares.to_string(), || controller.set_shares(shares.unsigned_abs()))
+    checked(group, "cpu.cfs_quota_us", &quota.to_string(), || controller.set_cfs_quota(quota))
+}
+
+/// Puts a weight in force in one group.
+pub(super) fn set_weight(hierarchy: &Hierarchy, group: &Path, weight: i64) -> Result<()> {
+    if hierarchy.v2 {
+        plain(group, "cpu.weight", &weight.to_string())
+    } else {
+        plain(group, "cpu.shares", &weights::to_shares(weight).to_string())
+    }
+}
+
+/// The weight that the kernel holds.
+pub(super) fn weight(hierarchy: &Hierarchy, group: &Path) -> Option<i64> {
+    let file = group.join(if hierarchy.v2 { "cpu.weight" } else { "cpu.shares" });
+    let held = read(&file).ok()?.trim().parse().ok()?;
+    Some(if hierarchy.v2 { held } else { weights::from_shares(held) })
+}
+
+/// The CPU cap that the kernel holds, thousandths of a core; none for no cap.
+pub(super) fn cap_milli(hierarchy: &Hierarchy, group: &Path) -> Option<i64> {
+    let (quota, period) = if hierarchy.v2 {
+        let text = read(&group.join("cpu.max")).ok()?;
+        let (quota, period) = text.trim().split_once(' ')?;
+        (quota.parse::<i64>().ok()?, period.parse::<i64>().ok()?)
+    } else {
+        let number = |file| read(&group.join(file)).ok()?.trim().parse::<i64>().ok();
+        (number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
+    };
+    (quota > 0 && period > 0).then(|| quota * 1000 / period)
 }
 
 fn memory(controller: &MemController, group: &Path, limits: &Limits, v2: bool) -> Result<()> {
     let pages = |bytes: i64| (bytes / 4096 * 4096).to_string();
     if v2 {
+        let high = if limits.memory_high_bytes > 0 { pages(limits.memory_high_bytes) } else { "max".into() };
+        plain(group, "memory.high", &high)?;
+        plain(group, "memory.min", &pages(limits.memory_guarantee_bytes.max(0)))?;
         checked(group, "memory.max", &pages(limits.memory_bytes), || {
             controller.set_limit(limits.memory_bytes)
         })?;
@@ -102,6 +134,11 @@ fn memory(controller: &MemController, group: &Path, limits: &Limits, v2: bool) -
     }
     checked(group, both, &pages(sum), || controller.set_memswap_limit(sum))?;
     limit()
+}
+
+/// Writes a file, unless it holds the value, and makes sure that it does.
+pub(super) fn plain(group: &Path, file: &'static str, wanted: &str) -> Result<()> {
+    checked(group, file, wanted, || Ok(()))
 }
 
 /// Writes through the typed controller, then makes sure that the file holds the value.

@@ -10,7 +10,7 @@
 //! directories named by a VPS's number below our parent are ever touched.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -19,9 +19,18 @@ use std::time::{Duration, Instant};
 use berth_proto::{Limits, VpsId};
 
 mod cpus;
+mod freeze;
+mod held;
+mod io;
 mod layout;
 mod limits;
+mod members;
+mod share;
+mod sockets;
 mod usage;
+mod weights;
+
+pub(super) use held::state;
 
 pub use layout::{Hierarchy, Layout, Mode};
 pub use usage::Usage;
@@ -43,7 +52,7 @@ pub enum CgroupError {
         /// On what.
         path: PathBuf,
         /// Why it failed.
-        source: io::Error,
+        source: Error,
     },
     /// The kernel holds another value than the one that was written.
     #[error("{path} holds {found:?} after {wanted:?} was written")]
@@ -58,6 +67,11 @@ pub enum CgroupError {
     /// The host has no hierarchy with a controller that limits need.
     #[error("this host has no cgroup controller '{0}'; VPSes cannot be limited without it")]
     NoController(&'static str),
+    /// A process did not stand still in time; all go on.
+    #[error(
+        "not every process of {0} could be frozen within 10 seconds; one may wait for a disk or a file system"
+    )]
+    NotFrozen(PathBuf),
     /// Processes were killed and are still there.
     #[error("the processes of {0} did not end when they were killed")]
     NotEmpty(PathBuf),
@@ -71,6 +85,7 @@ pub struct Tree {
     layout: Layout,
     parent: String,
     cpus: Mutex<cpus::Assignment>,
+    claims: Mutex<share::Claims>,
 }
 
 /// The groups that a guest's first process belongs into, before its cgroup namespace is made.
@@ -89,7 +104,8 @@ impl Tree {
     /// When there is none with a controller that limits need, or the parent cannot be made.
     pub fn open(parent: &str) -> Result<Self> {
         let mounts = read(Path::new("/proc/self/mountinfo"))?;
-        let tree = Self { layout: Layout::parse(&mounts), parent: parent.to_owned(), cpus: Mutex::default() };
+        let (cpus, claims) = (Mutex::default(), Mutex::default());
+        let tree = Self { layout: Layout::parse(&mounts), parent: parent.to_owned(), cpus, claims };
         for needed in ["cpu", "memory", "pids"] {
             tree.controller(needed)?;
         }
@@ -103,6 +119,8 @@ impl Tree {
         let known: HashMap<_, _> =
             tree.list()?.into_iter().filter_map(|id| Some((id, tree.cpus_of(id)?))).collect();
         let online = tree.online()?;
+        tree.weigh_parent(online.len())?;
+        tree.find_claims(&known);
         *tree.assignment() = cpus::Assignment::new(online, known);
         Ok(tree)
     }
@@ -133,6 +151,7 @@ impl Tree {
                 membership.v1.push(group);
             }
         }
+        self.thaw(id)?; // a group that was left may have been frozen, and PID 1 is born into it
         self.apply(id, limits)?;
         Ok(membership)
     }
@@ -143,6 +162,8 @@ impl Tree {
     /// When a limit file cannot be written or does not hold what was written.
     pub fn apply(&self, id: VpsId, limits: &Limits) -> Result<()> {
         let cpus = self.assignment().assign(id, limits.cpu_milli);
+        self.remember(id, limits);
+        self.share_out(Some(id))?;
         for hierarchy in &self.layout.hierarchies {
             let group = self.group(hierarchy, id);
             limits::write(hierarchy, &group, limits, &cpus)?;
@@ -154,7 +175,22 @@ impl Tree {
         Ok(())
     }
 
-    /// Kills every process of a VPS and waits until none is left.
+    /// Puts the limits of a VPS's disk in force, whose loop device has this number.
+    ///
+    /// # Errors
+    /// When a limit file cannot be written or does not hold what was written.
+    pub fn apply_disk(&self, id: VpsId, limits: &Limits, loop_device: u32) -> Result<()> {
+        let disks = self.layout.hierarchies.iter().filter(|h| io::controls(h)).take(1);
+        disks.map(|h| (h, self.group(h, id))).try_for_each(|(h, g)| io::write(h, &g, loop_device, limits))
+    }
+
+    /// Whether limits say anything about the disk's rates.
+    #[must_use]
+    pub fn limits_disk(limits: &Limits) -> bool {
+        io::wanted(limits)
+    }
+
+    /// Kills every process of a VPS, frozen or not, and waits until none is left.
     ///
     /// # Errors
     /// When the kernel does not let go of them.
@@ -170,6 +206,7 @@ impl Tree {
             for (hierarchy, group) in alive {
                 kill_group(hierarchy, group);
             }
+            self.thaw(id)?; // they die of it, without having run
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -201,6 +238,7 @@ impl Tree {
             }
         }
         self.assignment().release(id);
+        self.forget_claim(id);
         Ok(())
     }
 
@@ -220,7 +258,7 @@ impl Tree {
         for hierarchy in &self.layout.hierarchies {
             let path = hierarchy.root.join(&self.parent);
             let entries = match std::fs::read_dir(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 other => other.map_err(|source| CgroupError::Io { what: "listing", path, source })?,
             };
             ids.extend(entries.flatten().filter_map(|e| Some(VpsId(e.file_name().to_str()?.parse().ok()?))));
@@ -340,8 +378,8 @@ fn processes(group: &Path) -> impl Iterator<Item = i32> {
 }
 
 /// Removes a group and what is below it, deepest first.
-fn remove_tree(group: &Path) -> io::Result<()> {
-    let gone = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
+fn remove_tree(group: &Path) -> std::io::Result<()> {
+    let gone = |e: Error| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) };
     let entries = match std::fs::read_dir(group) {
         Ok(entries) => entries,
         Err(e) => return gone(e),
@@ -356,7 +394,7 @@ fn remove_tree(group: &Path) -> io::Result<()> {
 
 fn make_dir(path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|source| CgroupError::Io { what: "making", path: path.to_owned(), source }),
     }
 }

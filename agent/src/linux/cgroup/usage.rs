@@ -19,6 +19,12 @@ pub struct Usage {
     pub pids: i64,
     /// How often limits were hit.
     pub hits: LimitHits,
+    /// Periods in which the CPU cap made processes wait.
+    pub cpu_throttled: i64,
+    /// Times that memory was wanted above `memory.high`.
+    pub memory_high: i64,
+    /// Times that swap was wanted above its limit.
+    pub swap_max: i64,
 }
 
 pub(super) fn read<'a>(groups: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) -> Usage {
@@ -32,6 +38,7 @@ pub(super) fn read<'a>(groups: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) -
         }
         if hierarchy.has("cpu") {
             let stat = group.join("cpu.stat");
+            usage.cpu_throttled = keyed(&stat, "nr_throttled");
             // v2 counts in microseconds, v1 in nanoseconds
             usage.hits.cpu_throttled_usec =
                 if v2 { keyed(&stat, "throttled_usec") } else { keyed(&stat, "throttled_time") / 1000 };
@@ -48,6 +55,8 @@ pub(super) fn read<'a>(groups: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) -
             usage.swap_bytes = number(&group.join("memory.swap.current"));
             usage.hits.memory_max = keyed(&group.join("memory.events"), "max");
             usage.hits.oom_kills = keyed(&group.join("memory.events"), "oom_kill");
+            usage.memory_high = keyed(&group.join("memory.events"), "high");
+            usage.swap_max = keyed(&group.join("memory.swap.events"), "max");
         } else if hierarchy.has("memory") {
             let cache = keyed(&group.join("memory.stat"), "total_inactive_file");
             usage.memory_bytes = (number(&group.join("memory.usage_in_bytes")) - cache).max(0);

@@ -17,9 +17,16 @@ use crate::ext4::Superblock;
 /// Bit of the capability, from linux/capability.h.
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
-/// Bytes that an image lacks to be as long as a blank.
-pub(super) fn missing(image: &Path, blank: &Path) -> io::Result<u64> {
-    Ok(fs::metadata(blank)?.len().saturating_sub(fs::metadata(image)?.len()))
+/// Bytes that an image lacks to be as long as a disk of so many bytes is, of which there is a blank.
+pub(super) fn missing(image: &Path, blank: &Path, bytes: i64) -> io::Result<u64> {
+    let (have, like) = (Superblock::read(&File::open(image)?)?, Superblock::read(&File::open(blank)?)?);
+    let long = if have.inodes_per_group() == like.inodes_per_group() {
+        fs::metadata(blank)?.len()
+    } else {
+        // made with a number of inodes of its own, and every group that it gets has as many again
+        have.length_for(u64::try_from(bytes).unwrap_or(0))
+    };
+    Ok(long.saturating_sub(fs::metadata(image)?.len()))
 }
 
 /// Makes an image longer by so many bytes.

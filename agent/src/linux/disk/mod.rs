@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_proto::{VpsFault, VpsId};
+use berth_proto::{Limits, VpsFault, VpsId};
 use tokio::sync::Mutex;
 
 use super::make_private_dir;
@@ -28,6 +28,23 @@ pub struct Disks {
     state: PathBuf,
     reserve: u64,
     blanks: Arc<Mutex<()>>,
+}
+
+/// What a disk is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Bytes, as `df` shows them.
+    pub bytes: i64,
+    /// Files and directories; 0 for what a disk of this size usually has.
+    pub inodes: i64,
+}
+
+impl Size {
+    /// What a plan asks for.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self { bytes: limits.disk_bytes, inodes: limits.inodes }
+    }
 }
 
 /// How full the file system with the images is, bytes.
@@ -64,12 +81,12 @@ impl Disks {
     ///
     /// # Errors
     /// `disk_pool_full` when there is no room; `internal` when the pool cannot be written. Nothing is left behind.
-    pub async fn create(&self, id: VpsId, bytes: i64) -> Result<(), Fault> {
+    pub async fn create(&self, id: VpsId, size: Size) -> Result<(), Fault> {
         if self.exists(id) {
             return Ok(());
         }
         self.has_room()?;
-        let blank = self.blank(bytes).await?;
+        let blank = self.blank(size).await?;
         let (partial, whole) = (self.dir(id).join("disk.img.new"), self.path(id));
         let copied = on_thread(move || {
             make_private_dir(partial.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
@@ -85,8 +102,8 @@ impl Disks {
     /// # Errors
     /// `disk_pool_full` when there is no room; `internal` when the image cannot be written.
     pub async fn lengthen(&self, id: VpsId, bytes: i64) -> Result<(), Fault> {
-        let (blank, image) = (self.blank(bytes).await?, self.path(id));
-        let missing = grow::missing(&image, &blank).map_err(|e| self.fault("measuring a disk", &e))?;
+        let (blank, image) = (self.blank(Size { bytes, inodes: 0 }).await?, self.path(id));
+        let missing = grow::missing(&image, &blank, bytes).map_err(|e| self.fault("measuring a disk", &e))?;
         if missing == 0 {
             return Ok(());
         }
@@ -104,12 +121,13 @@ impl Disks {
     }
 
     /// The formatted blank of a size, made now if it is not there.
-    async fn blank(&self, bytes: i64) -> Result<PathBuf, Fault> {
-        let bytes = u64::try_from(bytes)
+    async fn blank(&self, size: Size) -> Result<PathBuf, Fault> {
+        let inodes = u64::try_from(size.inodes).unwrap_or(0);
+        let bytes = u64::try_from(size.bytes)
             .map_err(|_| VpsFault::terminal("internal", "a disk of negative size was asked for"))?;
         let _one_at_a_time = self.blanks.lock().await;
         let dir = self.state.join("blanks");
-        let made = on_thread(move || blank::of_size(&dir, bytes)).await;
+        let made = on_thread(move || blank::of_size(&dir, bytes, inodes)).await;
         made.map_err(|e| self.fault("formatting a disk", &e))
     }
 

@@ -10,14 +10,16 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use berth_proto::VpsId;
+use berth_proto::{Firewall, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
+mod firewall;
 mod rules;
+mod shape;
 mod sysctl;
 mod uplink;
 
@@ -48,6 +50,9 @@ pub enum NetError {
     /// nft refused a change.
     #[error("nft refused a rule: {0}")]
     Nft(String),
+    /// tc refused a limit.
+    #[error("tc refused a limit: {0}")]
+    Shape(String),
     /// A MAC address or pool that makes no sense.
     #[error("{0:?} is no MAC address or IPv4 network")]
     Malformed(String),
@@ -87,18 +92,16 @@ impl Net {
         })
     }
 
-    /// Makes the table if there is none, so that no guest runs without it.
+    /// Makes the table, so that no guest runs without it. What stands in it of an earlier agent stays, but for chains
+    /// that a release has changed.
     ///
     /// # Errors
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
-        if rules::exists(&self.table).await {
-            return Ok(());
-        }
-        rules::apply(&rules::whole_table(&self.table, &self.prefix, &[])).await
+        rules::apply(&rules::table(&self.table, &self.prefix)).await
     }
 
-    /// Makes the table anew in one step, with these NAT pools, and lets the uplink forward. Guests do not notice.
+    /// Puts these NAT pools in force in one step, and lets the uplink forward. Guests do not notice.
     ///
     /// # Errors
     /// When a pool is no IPv4 network or the kernel refuses something.
@@ -113,7 +116,8 @@ impl Net {
             let done = self.handle.route().add(route.build()).replace().execute().await;
             done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
         }
-        rules::apply(&rules::whole_table(&self.table, &self.prefix, nat_pools)).await?;
+        let pools = rules::pools(&self.table, nat_pools);
+        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools)).await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
         }
@@ -125,9 +129,21 @@ impl Net {
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Net::detach`].
-    pub async fn attach(&self, id: VpsId, pid: u32, ipv4: Option<Ipv4Addr>, mac: &str) -> Result<()> {
+    pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
-        self.connect(id, pid, ipv4, mac).await
+        self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
+        self.connect(id, pid, net.ipv4, &net.mac).await
+    }
+
+    /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
+    ///
+    /// # Errors
+    /// When nft refuses them; then those that were in force still are.
+    pub async fn firewall(&self, id: VpsId, firewall: Option<&Firewall>) -> Result<()> {
+        if firewall.is_none() && !rules::has_chain(&self.table, &format!("in_{id}")).await {
+            return Ok(());
+        }
+        rules::apply(&firewall::batch(&self.table, id, &self.name(id), firewall)).await
     }
 
     /// Removes everything of a VPS from the host's network.
@@ -135,7 +151,8 @@ impl Net {
     /// # Errors
     /// When the kernel refuses something; call again.
     pub async fn detach(&self, id: VpsId) -> Result<()> {
-        self.remove_link(id).await
+        self.remove_link(id).await?;
+        self.firewall(id, None).await
     }
 
     /// Every VPS that has an interface here.
@@ -211,8 +228,13 @@ impl Net {
     }
 
     async fn remove_link(&self, id: VpsId) -> Result<()> {
-        let name = self.name(id);
-        let Ok(index) = if_nametoindex(name.as_str()) else { return Ok(()) };
+        // first, because what is left is found by the other's name
+        self.unshape(id).await?;
+        self.remove_by_name(&self.name(id)).await
+    }
+
+    async fn remove_by_name(&self, name: &str) -> Result<()> {
+        let Ok(index) = if_nametoindex(name) else { return Ok(()) };
         match self.handle.link().del(index).execute().await {
             Err(rtnetlink::Error::NetlinkError(e)) if e.raw_code() == -libc::ENODEV => Ok(()),
             other => other.map_err(|source| NetError::Netlink { what: format!("removing {name}"), source }),

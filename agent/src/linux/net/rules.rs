@@ -1,39 +1,46 @@
-//! The nftables table: one for all VPSes of this agent, and nothing in it is of one VPS alone.
+//! The nftables table: one for all VPSes of this agent. Nothing in it is of one VPS alone but firewalls ([`super::firewall`]).
 //!
 //! The routes are the pins: a guest may send from an address exactly when the host would send *to* that address through
 //! the guest's interface (a reverse path lookup, strict). So there is nothing to add when a VPS starts, to take back
 //! when it goes, or to restore when the agent was restarted, and no moment in which rules and routes disagree.
 //!
-//! The table is replaced whole, in one transaction. What goes into it is made from validated settings only.
+//! Chains are emptied and filled, and settings replaced, in one transaction; firewalls stand as they are meanwhile. What
+//! goes into it is made from validated settings only.
 
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{NetError, Result, parse_pool};
+use super::{NetError, Result, firewall, parse_pool};
 
-/// The whole table, replacing the one that is there.
-pub(super) fn whole_table(table: &str, prefix: &str, nat_pools: &[String]) -> String {
-    let pools: Vec<&str> =
-        nat_pools.iter().filter(|pool| parse_pool(pool).is_ok()).map(String::as_str).collect();
-    let pools =
-        if pools.is_empty() { String::new() } else { format!("elements = {{ {} }}", pools.join(", ")) };
-    let nothing = no_table(table);
+/// The table with its chains as this release has them. NAT pools and firewalls that are there stay.
+pub(super) fn table(table: &str, prefix: &str) -> String {
+    let firewalls = firewall::frame();
+    let emptied: String = CHAINS
+        .map(|chain| format!("add chain inet {table} {chain}\nflush chain inet {table} {chain}\n"))
+        .concat();
     format!(
-        r#"{nothing}table inet {table} {{
+        r#"add table inet {table}
+table inet {table} {{
     # addresses that leave the host by source NAT
-    set nat {{ type ipv4_addr; flags interval; auto-merge; {pools} }}
+    set nat {{ type ipv4_addr; flags interval; auto-merge; }}
+    chain from_guest {{ type filter hook prerouting priority raw; policy accept; }}
+    chain to_host {{ type filter hook input priority filter; policy accept; }}
+    chain through {{ type filter hook forward priority filter; policy accept; }}
+    chain leave {{ type nat hook postrouting priority srcnat; policy accept; }}
+    chain firewall {{ type filter hook forward priority filter + 10; policy accept; }}
+    chain firewall_host {{ type filter hook output priority filter + 10; policy accept; }}
+}}
+{emptied}table inet {table} {{
     # a guest sends from the addresses that are routed to it, and from no others
     chain from_guest {{
-        type filter hook prerouting priority raw; policy accept;
         iifname != "{prefix}*" accept
         meta nfproto != ipv4 drop
         fib saddr . iif oif missing drop
     }}
     # a guest reaches the host by ping only
     chain to_host {{
-        type filter hook input priority filter; policy accept;
         iifname != "{prefix}*" accept
         ct state established,related accept
         icmp type echo-request accept
@@ -41,16 +48,28 @@ pub(super) fn whole_table(table: &str, prefix: &str, nat_pools: &[String]) -> St
     }}
     # the metadata service of the cloud that the host itself may be in is not for guests
     chain through {{
-        type filter hook forward priority filter; policy accept;
         iifname "{prefix}*" ip daddr 169.254.0.0/16 drop
     }}
     chain leave {{
-        type nat hook postrouting priority srcnat; policy accept;
         ip saddr @nat oifname != "{prefix}*" masquerade
     }}
-}}
+{firewalls}}}
 "#
     )
+}
+
+/// The chains that a packet enters by itself.
+const CHAINS: [&str; 6] = ["from_guest", "to_host", "through", "leave", "firewall", "firewall_host"];
+
+/// Replaces the NAT pools.
+pub(super) fn pools(table: &str, nat_pools: &[String]) -> String {
+    let pools: Vec<&str> =
+        nat_pools.iter().filter(|pool| parse_pool(pool).is_ok()).map(String::as_str).collect();
+    let emptied = format!("flush set inet {table} nat\n");
+    if pools.is_empty() {
+        return emptied;
+    }
+    format!("{emptied}add element inet {table} nat {{ {} }}\n", pools.join(", "))
 }
 
 /// Removes the table, whether or not it is there.
@@ -58,9 +77,9 @@ pub(super) fn no_table(table: &str) -> String {
     format!("table inet {table}\ndelete table inet {table}\n")
 }
 
-/// Whether the table is there.
-pub(super) async fn exists(table: &str) -> bool {
-    let listed = Command::new("nft").args(["list", "chain", "inet", table, "from_guest"]).output().await;
+/// Whether this chain is there.
+pub(super) async fn has_chain(table: &str, chain: &str) -> bool {
+    let listed = Command::new("nft").args(["list", "chain", "inet", table, chain]).output().await;
     listed.is_ok_and(|output| output.status.success())
 }
 

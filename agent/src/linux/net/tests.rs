@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use super::*;
 
 /// Runs a test inside a new network namespace, on a runtime that stays on this thread.
-fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Net, PathBuf) -> F) {
+pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Net, PathBuf) -> F) {
     if !nix::unistd::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root, and on CI it must run");
         eprintln!("SKIPPED: needs root to make network namespaces");
@@ -21,17 +21,17 @@ fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Net, PathBuf) -> F) {
     });
 }
 
-fn sh(command: &str) -> String {
+pub(super) fn sh(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// A process in a network namespace of its own, standing in for a guest.
-struct Guest(Child);
+pub(super) struct Guest(Child);
 
 impl Guest {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let child = Command::new("unshare").args(["--net", "sleep", "600"]).spawn().unwrap();
         let ns = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
         let pid = child.id().to_string();
@@ -41,16 +41,16 @@ impl Guest {
         Self(child)
     }
 
-    fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    fn sh(&self, command: &str) -> bool {
+    pub(super) fn sh(&self, command: &str) -> bool {
         let pid = self.pid().to_string();
         Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-c", command]).status().unwrap().success()
     }
 
-    fn configure(&self, ip: &str) {
+    pub(super) fn configure(&self, ip: &str) {
         let up = format!(
             "ip link set eth0 up && ip addr add {ip}/32 dev eth0 && ip route add 172.31.1.1 dev eth0 && ip route add default via 172.31.1.1"
         );
@@ -65,6 +65,10 @@ impl Drop for Guest {
     }
 }
 
+fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
+    NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None }
+}
+
 const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 const B: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 3);
 
@@ -73,9 +77,9 @@ fn guests_reach_each_other_and_the_gateway_but_not_by_a_false_address() {
     in_namespace(|net, _| async move {
         net.configure(&["10.9.0.0/16".to_owned()]).await.unwrap();
         let (a, b) = (Guest::start(), Guest::start());
-        net.attach(VpsId(1), a.pid(), Some(A), "02:00:00:00:00:01").await.unwrap();
-        net.attach(VpsId(2), b.pid(), Some(B), "02:00:00:00:00:02").await.unwrap();
-        net.attach(VpsId(2), b.pid(), Some(B), "02:00:00:00:00:02").await.unwrap(); // again: the same
+        net.attach(VpsId(1), a.pid(), &spec(A, "02:00:00:00:00:01")).await.unwrap();
+        net.attach(VpsId(2), b.pid(), &spec(B, "02:00:00:00:00:02")).await.unwrap();
+        net.attach(VpsId(2), b.pid(), &spec(B, "02:00:00:00:00:02")).await.unwrap(); // again: the same
         a.configure("10.9.0.2");
         b.configure("10.9.0.3");
         assert!(a.sh("ping -c1 -W2 10.9.0.3 >/dev/null"));
@@ -115,7 +119,7 @@ fn a_guest_does_not_reach_the_hosts_own_ports() {
     in_namespace(|net, _| async move {
         net.configure(&[]).await.unwrap();
         let a = Guest::start();
-        net.attach(VpsId(1), a.pid(), Some(A), "02:00:00:00:00:01").await.unwrap();
+        net.attach(VpsId(1), a.pid(), &spec(A, "02:00:00:00:00:01")).await.unwrap();
         a.configure("10.9.0.2");
         let listener = std::net::TcpListener::bind((GATEWAY, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -147,4 +151,28 @@ fn what_is_malformed_is_refused_before_anything_is_made() {
     for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/8 } drop", "::/0"] {
         assert!(parse_pool(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn bandwidth_is_set_changed_and_taken_back() {
+    in_namespace(|net, _| async move {
+        let guest = Guest::start();
+        let id = VpsId(7);
+        net.attach(id, guest.pid(), &spec(Ipv4Addr::new(10, 77, 0, 2), "02:00:00:00:00:01")).await.unwrap();
+        assert_eq!(net.shaped(id).await, None);
+        for mbit in [100, 100, 20, 1] {
+            if let Err(error) = net.shape(id, mbit).await {
+                eprintln!("SKIPPED: this kernel does not shape: {error}");
+                break;
+            }
+            assert_eq!(net.shaped(id).await, Some(mbit));
+        }
+        net.shape(id, 0).await.unwrap();
+        net.shape(id, 0).await.unwrap();
+        assert_eq!(net.shaped(id).await, None);
+        let _ = net.shape(id, 5).await;
+        assert_eq!(net.list(), [id], "what traffic takes its turn through is no VPS's interface");
+        net.detach(id).await.unwrap();
+        assert!(!sh("ip -o link").contains("bti7"));
+    });
 }

@@ -29,15 +29,20 @@ const DROPPED: [(u32, &str); 8] = [
 /// Open files that a process may have by default and at most, as distributions' kernels and systemd set them.
 const FILES: (u64, u64) = (1024, 524_288);
 
+/// The hard limit of open files for a plan that says this; 0 for the usual.
+pub(crate) fn open_files(asked: u64) -> u64 {
+    if asked == 0 { FILES.1 } else { asked }
+}
+
 /// Does it, and connects standard input, output and error. The seccomp filter comes last, since it would stop some of
 /// the rest.
-pub(super) fn apply([input, output, error]: [BorrowedFd<'_>; 3]) -> Result<(), Failure> {
+pub(super) fn apply([input, output, error]: [BorrowedFd<'_>; 3], files: u64) -> Result<(), Failure> {
     for (capability, _) in DROPPED {
         drop_bounding_capability(capability).step("dropping capabilities")?;
     }
     // Without CAP_SYS_RESOURCE the hard limit cannot be raised above what the agent itself has.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).step("reading limits")?;
-    let most = most.min(FILES.1);
+    let most = most.min(open_files(files));
     setrlimit(Resource::RLIMIT_NOFILE, FILES.0.min(most), most).step("setting limits")?;
     setrlimit(Resource::RLIMIT_CORE, 0, most_core()?).step("setting limits")?;
     new_session_keyring().step("making a keyring")?;

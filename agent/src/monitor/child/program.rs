@@ -31,11 +31,13 @@ use crate::monitor::tree::Tree;
 const DEVPTS: i64 = 0x1cd1;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Begins a program; `pipes` are its standard input, output and error if it has no terminal. The monitor is told.
+/// Begins a program, which may open as many `files` as PID 1; `pipes` are its standard input, output and error if it has
+/// no terminal. The monitor is told.
 pub(crate) fn launch(
     spec: &ExecSpec,
     pipes: Option<[BorrowedFd<'_>; 3]>,
     monitor: &Barrier,
+    files: u64,
 ) -> Result<i32, Failure> {
     let tree = Tree::of_this_root().step("opening the server's root")?;
     let user = User::find(&tree, spec.user.as_deref()).step("looking for the user")?;
@@ -55,7 +57,7 @@ pub(crate) fn launch(
                 (None, Some(pipes)) => Ok(pipes),
                 (None, None) => Err(Failure::refused("connecting the program", "it has neither")),
             };
-            match stdio.and_then(|stdio| execute(&command, &user, stdio, terminal.is_some())) {
+            match stdio.and_then(|stdio| execute(&command, &user, (stdio, terminal.is_some()), files)) {
                 Ok(never) => match never {},
                 Err(failure) => complain(monitor, &failure),
             }
@@ -66,15 +68,15 @@ pub(crate) fn launch(
 fn execute(
     command: &Command,
     user: &User,
-    stdio: [BorrowedFd<'_>; 3],
-    terminal: bool,
+    (stdio, terminal): ([BorrowedFd<'_>; 3], bool),
+    files: u64,
 ) -> Result<Infallible, Failure> {
     die_with_parent()?;
     setsid().step("making a session")?;
     if terminal {
         take_terminal(stdio[0]).step("taking the terminal")?;
     }
-    confine::apply(stdio)?;
+    confine::apply(stdio, files)?;
     let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setgroups(&groups).step("taking the user's groups")?;

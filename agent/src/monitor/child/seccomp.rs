@@ -51,6 +51,12 @@ const DENIED: &[Denied] = &[
         Perm,
         "opens files past all directories; used to escape from containers",
     ),
+    deny(
+        libc::SYS_syslog,
+        Some(103),
+        Perm,
+        "the kernel's log is the host's, whatever its dmesg_restrict says",
+    ),
     deny(libc::SYS_swapon, Some(87), Perm, "swap is the host's"),
     deny(libc::SYS_swapoff, Some(115), Perm, "swap is the host's"),
     deny(libc::SYS_acct, Some(51), Perm, "process accounting is the host's"),
@@ -114,6 +120,12 @@ const NATIVE: u32 = 0xC000_00B7;
 #[cfg(target_arch = "aarch64")]
 const COMPAT: Option<u32> = None;
 
+/// `socket` of the 32-bit ABI. Its other way, `socketcall`, has its arguments in memory, which no filter can look at.
+const COMPAT_SOCKET: u32 = 359;
+const NATIVE_SOCKET: u32 = libc::SYS_socket as u32;
+/// Not divided by network namespaces: with it a guest reaches the machine below a virtual host, and what listens there.
+const FAMILY_VSOCK: u32 = 40;
+
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
 const LOAD: u16 = 0x20;
@@ -122,13 +134,15 @@ const JUMP_ABOVE_OR_EQUAL: u16 = 0x35;
 const RETURN: u16 = 0x06;
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
+/// The low half of the first argument.
+const OFFSET_FIRST: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
 /// Bit that marks calls of the x32 ABI, which have the native architecture.
 const X32: u32 = 0x4000_0000;
 
 /// The filter as a program for the kernel.
 pub(crate) fn program() -> Vec<SeccompInsn> {
-    let native = section(|denied| u32::try_from(denied.native).ok());
-    let compat = section(|denied| denied.compat);
+    let native = section(NATIVE_SOCKET, |denied| u32::try_from(denied.native).ok());
+    let compat = section(COMPAT_SOCKET, |denied| denied.compat);
     let mut program = vec![insn(LOAD, 0, 0, OFFSET_ARCH)];
     // Each section begins with its own architecture test, skipping one instruction (a return) when it matches.
     program.push(insn(JUMP_EQUAL, 0, u8::try_from(native.len() + 3).expect("the table is short"), NATIVE));
@@ -148,7 +162,7 @@ pub(crate) fn program() -> Vec<SeccompInsn> {
 }
 
 /// Compares the loaded number with every number of one ABI, and ends.
-fn section(number: impl Fn(&Denied) -> Option<u32>) -> Vec<SeccompInsn> {
+fn section(socket: u32, number: impl Fn(&Denied) -> Option<u32>) -> Vec<SeccompInsn> {
     let mut section = Vec::new();
     for denied in DENIED.iter().chain(DENIED_HERE) {
         if let Some(number) = number(denied) {
@@ -156,7 +170,13 @@ fn section(number: impl Fn(&Denied) -> Option<u32>) -> Vec<SeccompInsn> {
             section.push(answer(denied.refusal));
         }
     }
-    section.push(insn(RETURN, 0, 0, RET_ALLOW));
+    section.extend([
+        insn(JUMP_EQUAL, 0, 3, socket),
+        insn(LOAD, 0, 0, OFFSET_FIRST),
+        insn(JUMP_EQUAL, 0, 1, FAMILY_VSOCK),
+        insn(RETURN, 0, 0, RET_ERRNO | libc::EAFNOSUPPORT.unsigned_abs()),
+        insn(RETURN, 0, 0, RET_ALLOW),
+    ]);
     section
 }
 
@@ -180,13 +200,24 @@ mod tests {
 
     /// What the kernel would do: a tiny interpreter of the four instructions.
     fn verdict(arch: u32, number: u32) -> u32 {
+        verdict_with(arch, number, 0)
+    }
+
+    fn verdict_with(arch: u32, number: u32, first: u32) -> u32 {
         let program = program();
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let SeccompInsn { code, jt, jf, k } = program[at];
             at += 1;
             match code {
-                LOAD => accumulator = if k == OFFSET_ARCH { arch } else { number },
+                LOAD => {
+                    accumulator = match k {
+                        OFFSET_ARCH => arch,
+                        OFFSET_NUMBER => number,
+                        OFFSET_FIRST => first,
+                        other => panic!("unknown field {other}"),
+                    }
+                }
                 JUMP_EQUAL => at += usize::from(if accumulator == k { jt } else { jf }),
                 JUMP_ABOVE_OR_EQUAL => at += usize::from(if accumulator >= k { jt } else { jf }),
                 RETURN => return k,
@@ -217,6 +248,19 @@ mod tests {
         fn other_architectures_have_no_calls(arch: u32, number: u32) {
             prop_assume!(arch != NATIVE && Some(arch) != COMPAT);
             prop_assert_eq!(verdict(arch, number), RET_ERRNO | libc::ENOSYS.unsigned_abs());
+        }
+    }
+
+    #[test]
+    fn sockets_of_one_family_are_refused_and_no_others() {
+        let refused = RET_ERRNO | libc::EAFNOSUPPORT.unsigned_abs();
+        for (arch, socket) in [(Some(NATIVE), NATIVE_SOCKET), (COMPAT, COMPAT_SOCKET)] {
+            let Some(arch) = arch else { continue };
+            for family in 0..64 {
+                let expected = if family == FAMILY_VSOCK { refused } else { RET_ALLOW };
+                assert_eq!(verdict_with(arch, socket, family), expected);
+            }
+            assert_eq!(verdict_with(arch, socket + 1, FAMILY_VSOCK), RET_ALLOW);
         }
     }
 

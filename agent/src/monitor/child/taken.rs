@@ -1,17 +1,16 @@
 //! What the child takes from the host before it lets go of the host's tree.
 
-use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev};
 
+use super::lxcfs::Lxcfs;
 use crate::monitor::failure::{Failure, Step};
-use crate::monitor::sys::{clone_mount, move_mount_onto};
-use crate::monitor::tree::Tree;
+use crate::monitor::sys::clone_mount;
 use crate::monitor::wire::Start;
 
 /// Device nodes of every guest: name, numbers, and whether a guest can do without.
@@ -26,18 +25,6 @@ const DEVICES: [(&str, u64, u64, bool); 8] = [
     // a FUSE mount in its mount namespace. VPN software and many file systems need them.
     ("net/tun", 10, 200, true),
     ("fuse", 10, 229, true),
-];
-
-/// Files that lxcfs offers and a guest should see instead of the kernel's.
-const LXCFS_FILES: [&str; 8] = [
-    "proc/meminfo",
-    "proc/cpuinfo",
-    "proc/stat",
-    "proc/uptime",
-    "proc/loadavg",
-    "proc/swaps",
-    "proc/diskstats",
-    "sys/devices/system/cpu",
 ];
 
 /// All of it.
@@ -86,32 +73,6 @@ fn devices(ours: Option<&Path>) -> Result<Vec<(&'static str, OwnedFd)>, Failure>
         }
     }
     Ok(taken)
-}
-
-/// lxcfs files as detached mounts, by their path in the guest. Whatever is missing, the guest sees the kernel's.
-#[derive(Debug, Default)]
-pub(super) struct Lxcfs(Vec<(&'static str, OwnedFd)>);
-
-impl Lxcfs {
-    fn take(lxcfs: &Path) -> Self {
-        // A dead lxcfs answers every access with an error.
-        if fs::metadata(lxcfs.join("proc")).is_err() {
-            return Self::default();
-        }
-        let take = |name: &'static str| {
-            let path = CString::new(lxcfs.join(name).into_os_string().into_encoded_bytes()).ok()?;
-            Some((name, clone_mount(AT_FDCWD, &path).ok()?))
-        };
-        Self(LXCFS_FILES.into_iter().filter_map(take).collect())
-    }
-
-    /// Puts them in the guest's tree.
-    pub(super) fn attach(self, tree: &Tree) {
-        for (path, mount) in self.0 {
-            // Best effort, as lxcfs is: without it the guest runs, and sees the host's figures.
-            let _ = tree.handle(path).and_then(|place| move_mount_onto(&mount, place.as_fd()));
-        }
-    }
 }
 
 /// Something empty to mount a file on.

@@ -8,7 +8,7 @@ mod session;
 mod viewer;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -156,8 +156,10 @@ fn begin(target: Target<'_>, id: &str, spec: &ExecSpec) -> io::Result<Begun> {
         }
         Forked::Child => {
             let pipes = pipes.as_ref().map(|(_, theirs)| theirs.each_ref().map(AsFd::as_fd));
-            let keep = pipes.as_ref().map_or(&[][..], |pipes| pipes);
-            inside(target, Some(id), Depth::All, (&theirs, keep), || program::launch(spec, pipes, &theirs))
+            let keep: Vec<RawFd> = pipes.iter().flatten().map(AsRawFd::as_raw_fd).collect();
+            inside(target, Some(id), Depth::All, (&theirs, &keep), || {
+                program::launch(spec, pipes, &theirs, target.start.open_files)
+            })
         }
     }
 }
@@ -173,7 +175,8 @@ fn begin_file(target: Target<'_>, id: String, task: &FileTask) -> io::Result<Beg
         }
         Forked::Child => {
             let pipes = yours.each_ref().map(AsFd::as_fd);
-            inside(target, Some(&id), Depth::Files, (&theirs, &pipes), || transfer::run(task, pipes, &theirs))
+            let keep = pipes.each_ref().map(AsRawFd::as_raw_fd);
+            inside(target, Some(&id), Depth::Files, (&theirs, &keep), || transfer::run(task, pipes, &theirs))
         }
     }
 }

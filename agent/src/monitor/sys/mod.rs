@@ -14,6 +14,6 @@ pub(crate) use mount::{FsContext, MountFlags, clone_mount, idmap_mount, move_mou
 pub(crate) use process::{
     Clone3, Forked, SeccompInsn, alarm, clone3, close_all_but, close_all_on_exec, close_from,
     drop_bounding_capability, exit_now, fork, fork_sibling, install_seccomp, is_pending, new_session_keyring,
-    pidfd_send_signal, reset_signals, set_nice,
+    pidfd_open, pidfd_send_signal, reset_signals, set_nice,
 };
 pub(crate) use pty::{open_terminal, peer_of_pty, resize_terminal, take_terminal, unread_bytes};

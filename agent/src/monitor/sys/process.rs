@@ -4,6 +4,11 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::unistd::{Uid, setfsuid, setresuid};
+
+/// For ids that are to stay as they are.
+const UNCHANGED: Uid = Uid::from_raw(u32::MAX);
+
 /// libc's constant of this name is too narrow for its value.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -16,6 +21,13 @@ pub(crate) struct Clone3<'a> {
     pub(crate) sibling: bool,
     /// The cgroup (v2) to be born in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// The user that is to own the new user namespace; none for this process's.
+    ///
+    /// What the kernel counts by user (inotify instances and watches, namespaces of each kind, queued signals, message
+    /// queues, locked memory), it counts in every user namespace up to the first, in each for the owner of the one
+    /// below. If the host's root owned all guests' namespaces, all of them and the host's own daemons would share one
+    /// allowance, and one guest could use it up.
+    pub(crate) owner: Option<u32>,
 }
 
 /// Which side of a fork this is.
@@ -48,9 +60,16 @@ pub(crate) fn clone3(how: Clone3<'_>) -> io::Result<Forked> {
     // A sibling has this process's own, and none may be given.
     args.exit_signal = if how.sibling { 0 } else { libc::SIGCHLD as u64 };
     args.cgroup = how.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64);
+    let secure_bits = how.owner.map(stand_in_for).transpose()?;
     // SAFETY: without CLONE_VM the child has its own copy of this thread's memory and stack, as after fork; `args` and
     // `pidfd` live during the call; there is no other thread whose locks could be held in the copy.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    let error = io::Error::last_os_error();
+    match (pid, secure_bits) {
+        // In its namespace this process has all capabilities, the usual secure bits, and no name for its ids yet.
+        (0, _) | (_, None) => {}
+        (_, Some(bits)) => stand_for_root(bits)?,
+    }
     match pid {
         0 => Ok(Forked::Child),
         pid if pid > 0 => {
@@ -58,18 +77,42 @@ pub(crate) fn clone3(how: Clone3<'_>) -> io::Result<Forked> {
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Forked::Parent { pid: i32::try_from(pid).expect("process ids are small"), pidfd })
         }
-        _ => Err(io::Error::last_os_error()),
+        _ => Err(error),
     }
+}
+
+/// Makes another user this process's effective one, which owns what is made now, and keeps root's capabilities and
+/// rights on files. Returns what [`stand_for_root`] needs.
+fn stand_in_for(user: u32) -> io::Result<libc::c_ulong> {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: takes integers only.
+    let bits = unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) };
+    let bits = libc::c_ulong::try_from(bits).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits | NO_SETUID_FIXUP, 0, 0, 0) }.into())?;
+    if let Err(error) = setresuid(UNCHANGED, Uid::from_raw(user), UNCHANGED) {
+        stand_for_root(bits)?;
+        return Err(error.into());
+    }
+    setfsuid(Uid::from_raw(0));
+    Ok(bits)
+}
+
+/// Takes [`stand_in_for`] back.
+fn stand_for_root(bits: libc::c_ulong) -> io::Result<()> {
+    setresuid(UNCHANGED, Uid::from_raw(0), UNCHANGED)?;
+    // SAFETY: takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits, 0, 0, 0) }.into())
 }
 
 /// Forks a helper that stays in this process's namespaces.
 pub(crate) fn fork() -> io::Result<Forked> {
-    clone3(Clone3 { namespaces: 0, sibling: false, cgroup: None })
+    clone3(Clone3 { namespaces: 0, sibling: false, cgroup: None, owner: None })
 }
 
 /// Forks a process that is this process's sibling, in the pid namespace that was joined.
 pub(crate) fn fork_sibling() -> io::Result<Forked> {
-    clone3(Clone3 { namespaces: 0, sibling: true, cgroup: None })
+    clone3(Clone3 { namespaces: 0, sibling: true, cgroup: None, owner: None })
 }
 
 fn threads() -> usize {
@@ -80,6 +123,16 @@ fn threads() -> usize {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: ends the process; nothing runs afterwards.
     unsafe { libc::_exit(code) }
+}
+
+/// A descriptor that refers to the process that has this id now.
+pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0_u32) };
+    check(fd.min(0))?;
+    let fd = i32::try_from(fd).expect("descriptors are small");
+    // SAFETY: the kernel has just given this descriptor to us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sends a signal to the process that a pidfd refers to.

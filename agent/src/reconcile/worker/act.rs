@@ -11,7 +11,19 @@ use crate::failpoint;
 use crate::host::{Fault, Guest, Host};
 use crate::plan::{Effect, Planned, Reason, Step};
 use crate::reconcile::Shared;
+use crate::reconcile::gate::{Place, Turn};
 use crate::record::Disk;
+
+/// A place among those that do the same, kept while an effect runs.
+#[expect(dead_code, reason = "places are kept, not looked at")]
+enum Ready<'a> {
+    /// For what makes or starts.
+    Start(Place),
+    /// For what ends.
+    End(SemaphorePermit<'a>),
+    /// What needs no place.
+    Free,
+}
 
 impl<H: Host> Worker<H> {
     /// Does one step, or finds that it is not its turn yet.
@@ -25,17 +37,16 @@ impl<H: Host> Worker<H> {
             () = self.nudge.notified() => return,
             () = shared.tasks.stopped() => return,
         };
-        let (done, permit) = match ready {
-            Ok(permit) => (self.effect(step, effect, *why).await, permit),
-            Err(fault) => (Err(fault), None),
+        let (done, place) = match ready {
+            Ok(place) => (self.effect(step, effect, *why).await, place),
+            Err(fault) => (Err(fault), Ready::Free),
         };
-        drop(permit);
+        drop(place);
         match done {
             Ok(guest) => {
                 let Some(mut found) = self.found.take() else { return };
                 let desired = self.wanted().cloned();
                 self.record.done(&mut found, step, desired.as_ref(), guest, Utc::now());
-                self.running_since = found.guest.as_ref().map(|g| g.started_at);
                 self.found = Some(found);
             }
             Err(fault) => self.failed(effect, fault),
@@ -43,23 +54,25 @@ impl<H: Host> Worker<H> {
     }
 
     /// Waits for the template and for a place among those that do the same.
-    async fn is_ready<'a>(
-        &self,
-        shared: &'a Shared<H>,
-        effect: Effect,
-    ) -> Result<Option<SemaphorePermit<'a>>, Fault> {
-        let places = match effect {
+    async fn is_ready<'a>(&self, shared: &'a Shared<H>, effect: Effect) -> Result<Ready<'a>, Fault> {
+        match effect {
             Effect::CreateDisk | Effect::Start => {
+                let mut order = 0;
                 if let Some(Desired::Present(spec)) = &self.desired {
+                    order = spec.autostart_order;
+                    if !shared.host.has_template(&spec.image.sha256).await {
+                        shared.starting.came(self.id); // others need not wait for a transfer
+                    }
                     shared.images.ensure(&spec.image).await?;
                 }
-                &shared.starting
+                Ok(Ready::Start(shared.starting.enter(Turn { order, id: self.id }).await))
             }
-            Effect::Stop | Effect::Clear | Effect::Delete => &shared.ending,
-            Effect::Password | Effect::Apply => return Ok(None),
-        };
-        let place = places.acquire().await;
-        place.map(Some).map_err(|_| VpsFault::passing("internal", "the agent is stopping"))
+            Effect::Stop | Effect::Clear | Effect::Delete => {
+                let place = shared.ending.acquire().await;
+                place.map(Ready::End).map_err(|_| VpsFault::passing("internal", "the agent is stopping"))
+            }
+            Effect::Password | Effect::Apply | Effect::Freeze => Ok(Ready::Free),
+        }
     }
 
     /// Writes down what is about to happen, and lets it happen.
@@ -90,7 +103,9 @@ impl<H: Host> Worker<H> {
             Step::DeleteDisk => host.delete_disk(self.id).await.map(|()| None),
             Step::SetPassword => host.set_password(self.spec()?).await.map(|()| None),
             Step::Apply => host.apply(self.spec()?).await.map(|()| None),
-            Step::Wait { .. } => Ok(None),
+            Step::Freeze => host.freeze(self.id).await.map(|()| None),
+            Step::Thaw => host.thaw(self.id).await.map(|()| None),
+            Step::Wait { .. } | Step::HoldBack { .. } => Ok(None),
         };
         failpoint::hit_async(after).await;
         done

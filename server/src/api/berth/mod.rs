@@ -9,6 +9,7 @@
 
 mod exec;
 mod files;
+mod life;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -18,5 +19,5 @@ use crate::app::App;
 pub(super) const PREFIX: &str = "/berth/v1";
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(exec::router()).merge(files::router())
+    OpenApiRouter::new().merge(exec::router()).merge(files::router()).merge(life::router())
 }

@@ -54,11 +54,16 @@ pub(super) struct CreateServer {
     /// Not supported yet: must be empty.
     #[schema(max_items = 0)]
     networks: Option<Vec<serde_json::Value>>,
-    /// Not supported yet: must be empty.
-    #[schema(max_items = 0)]
-    firewalls: Option<Vec<serde_json::Value>>,
+    /// Firewalls that apply to it from the first packet on.
+    firewalls: Option<Vec<FirewallRef>>,
     /// Not supported yet: must be absent.
     placement_group: Option<i64>,
+}
+
+/// A firewall by its id.
+#[derive(Deserialize, ToSchema)]
+struct FirewallRef {
+    firewall: i64,
 }
 
 /// How the world reaches a new server.
@@ -128,7 +133,6 @@ impl CreateServer {
         };
         empty("volumes", &self.volumes)?;
         empty("networks", &self.networks)?;
-        empty("firewalls", &self.firewalls)?;
         if self.placement_group.is_some() {
             return Err(Error::invalid("placement_group", "is not supported yet"));
         }
@@ -157,6 +161,7 @@ impl CreateServer {
             user_data: self.user_data.as_deref().map(UserData::parse).transpose()?.flatten(),
             start: self.start_after_create.unwrap_or(true),
             ipv4: net.is_none_or(|n| n.enable_ipv4.unwrap_or(true)),
+            firewalls: self.firewalls.unwrap_or_default().iter().map(|f| f.firewall.into()).collect(),
             idempotency: None,
         })
     }

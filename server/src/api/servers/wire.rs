@@ -12,10 +12,11 @@ use crate::api::images::Image;
 use crate::api::locations::Location;
 use crate::api::server_types::ServerType;
 use crate::app::App;
+use crate::db::firewalls::{self, Holds};
 use crate::db::images::{self, Image as ImageRow};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A server.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -47,6 +48,8 @@ pub(super) struct Server {
     placement_group: Option<serde_json::Value>,
     /// Berth's own: how often limits were hit since the guest was started; null while it does not run.
     limit_hits: Option<LimitHits>,
+    /// Berth's own: whether it stands still; see `/berth/v1/servers/{id}/life`.
+    frozen: bool,
 }
 
 /// How often the kernel held a limit against the guest.
@@ -82,7 +85,21 @@ struct PublicNet {
     ipv4: Option<PublicIp>,
     ipv6: Option<serde_json::Value>,
     floating_ips: Vec<i64>,
-    firewalls: Vec<serde_json::Value>,
+    firewalls: Vec<FirewallStatus>,
+}
+
+/// A firewall that holds for the server.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+struct FirewallStatus {
+    id: i64,
+    /// `applied`, or `pending` while the host has not confirmed it.
+    status: &'static str,
+}
+
+impl From<&Holds> for FirewallStatus {
+    fn from(holds: &Holds) -> Self {
+        Self { id: holds.firewall_id, status: if holds.applied { "applied" } else { "pending" } }
+    }
 }
 
 /// A public address.
@@ -98,8 +115,8 @@ struct PublicIp {
 impl Server {
     /// One server, with all that is shown inside of it.
     pub(super) async fn one(app: &App, vps: &Vps) -> Result<Self> {
-        let images = images::by_ids(&app.db, &[vps.image_id.0]).await?;
-        Self::of(vps, &Catalog::load(app).await?, &images)
+        let mut one = Self::all(app, std::slice::from_ref(vps)).await?;
+        one.pop().ok_or(Error::NotFound("server"))
     }
 
     /// Some servers.
@@ -110,10 +127,13 @@ impl Server {
         let catalog = Catalog::load(app).await?;
         let ids: Vec<i64> = vpses.iter().map(|v| v.image_id.0).collect();
         let images = images::by_ids(&app.db, &ids).await?;
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images)).collect()
+        let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
+        let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
+        let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps))).collect()
     }
 
-    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow]) -> Result<Self> {
+    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow], firewalls: &[Holds]) -> Result<Self> {
         let address = |ip: std::net::Ipv4Addr| PublicIp {
             id: i64::from(u32::from(ip)),
             ip: ip.to_string(),
@@ -129,7 +149,7 @@ impl Server {
                 ipv4: vps.ipv4().map(address),
                 ipv6: None,
                 floating_ips: Vec::new(),
-                firewalls: Vec::new(),
+                firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },
             private_net: Vec::new(),
             server_type: ServerType::of(catalog.plan(vps.plan_id)?, catalog),
@@ -150,6 +170,7 @@ impl Server {
             primary_disk_size: vps.disk_bytes >> 30,
             placement_group: None,
             limit_hits: vps.metrics().map(|metrics| metrics.hits.into()),
+            frozen: vps.observed_frozen,
         })
     }
 }

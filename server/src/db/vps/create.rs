@@ -23,13 +23,13 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::addresses;
+use crate::db::{addresses, firewalls};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::placement::{Candidate, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::ids::{HostId, LocationId, ProjectId, VpsId};
+use crate::ids::{FirewallId, HostId, LocationId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 /// Races that may be lost before the hosts are locked.
@@ -56,6 +56,8 @@ pub struct NewVps {
     pub start: bool,
     /// Whether it gets an IPv4 address.
     pub ipv4: bool,
+    /// Firewalls of the project; those whose selectors fit come by themselves.
+    pub firewalls: Vec<FirewallId>,
     /// What makes a repeated request one request.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -125,6 +127,7 @@ async fn attempt_create(
     exact: bool,
 ) -> Result<Option<(VpsId, HostId, Action)>> {
     let mut tx = app.db.begin().await?;
+    firewalls::hold_still(&mut tx, project).await?;
     if exact {
         let all =
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
@@ -136,6 +139,7 @@ async fn attempt_create(
         return Ok(None);
     };
     let id = insert(&mut tx, project, new, order, host, seq).await?;
+    firewalls::at_birth(&mut tx, project, id, &new.labels, &new.firewalls).await?;
     if new.ipv4 && addresses::take(&mut tx, location, id, exact).await?.is_none() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::lock::{lock, next_seq};
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, addresses};
+use crate::db::{Tx, addresses, firewalls};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{ProjectId, VpsId};
@@ -82,6 +82,7 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
     );
     release.execute(&mut **tx).await?;
     addresses::free(tx, id).await?;
+    firewalls::forget(tx, id).await?;
     let running = actions::running(tx, id).await?;
     let (deletes, others): (Vec<_>, Vec<_>) = running.iter().partition(|a| a.command == "delete_server");
     let ids = |actions: Vec<&Action>| actions.iter().map(|a| a.id).collect::<Vec<_>>();

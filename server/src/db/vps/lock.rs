@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::read::power_from_name;
 use crate::domain::power::Current;
-use crate::domain::status::state_from_name;
+use crate::domain::status::{Seen, Status, state_from_name, status};
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ProjectId, VpsId};
 
@@ -23,6 +23,11 @@ pub(super) struct Locked {
     power: Power,
     state: VpsState,
     observed_boot_epoch: i64,
+    /// Desired to stand still.
+    pub(super) frozen: bool,
+    /// Seen to stand still.
+    pub(super) observed_frozen: bool,
+    failed: bool,
 }
 
 impl Locked {
@@ -34,6 +39,20 @@ impl Locked {
             state: self.state,
             observed_boot_epoch: self.observed_boot_epoch,
         }
+    }
+
+    /// What it is called, if its host was heard of.
+    pub(super) fn status(&self, host_fresh: bool) -> Status {
+        status(&Seen {
+            deleting: self.deleting,
+            power: self.power,
+            boot_epoch: self.boot_epoch,
+            host_fresh,
+            observed: true, // one that was never seen is being created
+            state: self.state,
+            observed_boot_epoch: self.observed_boot_epoch,
+            failed: self.failed,
+        })
     }
 
     /// Refuses while it is being made or deleted.
@@ -60,7 +79,8 @@ pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -
     let host = host.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound("server"))?;
     let row = sqlx::query!(
         r#"select generation, boot_epoch, password_epoch, protect_delete, deleting_at, power, observed_state,
-                  observed_boot_epoch,
+                  observed_boot_epoch, frozen, observed_frozen,
+                  coalesce(observed_fault -> 'terminal' = 'true', false) as "failed!",
                   exists (select 1 from actions a where a.vps_id = vps.id and a.status = 'running'
                                                     and a.command = 'create_server') as "creating!"
            from vps where id = $1 and project_id = $2 and host_id = $3 and deleted_at is null for update"#,
@@ -81,11 +101,14 @@ pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -
         power: power_from_name(&row.power),
         state: state_from_name(&row.observed_state),
         observed_boot_epoch: row.observed_boot_epoch,
+        frozen: row.frozen,
+        observed_frozen: row.observed_frozen,
+        failed: row.failed,
     })
 }
 
 /// Raises the sequence of a host whose row is held.
-pub(super) async fn next_seq(tx: &mut PgConnection, host: HostId) -> Result<i64> {
+pub(in crate::db) async fn next_seq(tx: &mut PgConnection, host: HostId) -> Result<i64> {
     let seq = sqlx::query_scalar!("update hosts set seq = seq + 1 where id = $1 returning seq", host.0);
     Ok(seq.fetch_one(tx).await?)
 }

@@ -8,6 +8,7 @@
 mod create;
 mod delete;
 mod idempotency;
+mod life;
 mod lock;
 mod order;
 mod password;
@@ -19,6 +20,8 @@ mod update;
 pub use create::{Created, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
+pub use life::{freeze, set_autostart_order, set_restart_policy};
+pub(super) use lock::next_seq;
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
+use crate::domain::life::must_not_be_frozen;
 use crate::error::Result;
 use crate::ids::{ProjectId, VpsId};
 use crate::wake::Changed;
@@ -14,6 +15,7 @@ pub async fn reset_password(app: &App, project: ProjectId, id: VpsId) -> Result<
     let (password, hash) = root_password::generate().await?;
     let mut tx = app.db.begin().await?;
     let vps = lock(&mut tx, project, id).await?.at_rest()?;
+    must_not_be_frozen(vps.frozen || vps.observed_frozen, "set its password")?;
     let seq = next_seq(&mut tx, vps.host).await?;
     let (generation, password_epoch) = (vps.generation + 1, vps.password_epoch + 1);
     let change = sqlx::query!(

@@ -11,7 +11,7 @@ use crate::ids::{ProjectId, VpsId};
 use crate::wake::Changed;
 
 /// Gives a power command. What is already so succeeds at once. Running actions that want the opposite end with an error,
-/// because they could never be done any more.
+/// because they could never be done any more. Whatever the command changes, a frozen VPS is thawed.
 pub async fn power(app: &App, project: ProjectId, id: VpsId, command: Command) -> Result<Action> {
     let mut tx = app.db.begin().await?;
     let vps = lock(&mut tx, project, id).await?.at_rest()?;
@@ -37,7 +37,8 @@ pub async fn power(app: &App, project: ProjectId, id: VpsId, command: Command) -
         Power::Stopped => ("stopped", Power::Running),
     };
     let change = sqlx::query!(
-        "update vps set generation = $2, host_seq = $3, power = $4, boot_epoch = $5, stop_timeout_s = $6
+        "update vps set generation = $2, host_seq = $3, power = $4, boot_epoch = $5, stop_timeout_s = $6,
+                        frozen = false
          where id = $1",
         vps.id.0,
         vps.generation + 1,
@@ -48,6 +49,7 @@ pub async fn power(app: &App, project: ProjectId, id: VpsId, command: Command) -
     );
     change.execute(&mut *tx).await?;
     actions::supersede(&mut tx, id, actions_wanting(opposite), command.action()).await?;
+    actions::supersede(&mut tx, id, &["freeze_server"], command.action()).await?;
     let waits_for = if power == Power::Running { boot_epoch } else { 0 };
     let new = NewAction {
         command: command.action(),

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use berth_proto::{Power, VpsMetrics, VpsState};
+use berth_proto::{Exit, Power, RestartPolicy, VpsFault, VpsMetrics, VpsState};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, QueryBuilder};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::db::page::{Listed, Page, Sort};
 use crate::domain::labels::Labels;
+use crate::domain::life::parse_policy;
 use crate::domain::selector::Selector;
 use crate::domain::status::{Seen, Status, state_from_name, status};
 use crate::error::{Error, Result};
@@ -71,6 +72,11 @@ pub struct Vps {
     power: String,
     /// Desired boot epoch.
     pub boot_epoch: i64,
+    /// Whether it should stand still.
+    pub frozen: bool,
+    restart_policy: String,
+    /// Its place among those that its host starts when it has booted.
+    pub autostart_order: i32,
     /// Whether it may not be deleted.
     pub protect_delete: bool,
     /// Since when it is being deleted.
@@ -84,6 +90,8 @@ pub struct Vps {
     pub observed_boot_epoch: i64,
     /// When the running guest was started.
     pub observed_started_at: Option<DateTime<Utc>>,
+    /// Whether it was seen to stand still.
+    pub observed_frozen: bool,
     /// How the guest ended last, as the host reported it.
     pub observed_exit: Option<serde_json::Value>,
     /// Why the desired state could not be reached, as the host reported it.
@@ -113,6 +121,24 @@ impl Vps {
     #[must_use]
     pub fn metrics(&self) -> Option<VpsMetrics> {
         self.observed_metrics.clone().and_then(|metrics| serde_json::from_value(metrics).ok())
+    }
+
+    /// What happens when it ends by itself.
+    #[must_use]
+    pub fn restart_policy(&self) -> RestartPolicy {
+        parse_policy("restart_policy", &self.restart_policy).unwrap_or_default() // a check of the table allows no other
+    }
+
+    /// How its guest ended last, as its host said.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        self.observed_exit.clone().and_then(|exit| serde_json::from_value(exit).ok())
+    }
+
+    /// What stands in the way of its desired state, as its host said.
+    #[must_use]
+    pub fn fault(&self) -> Option<VpsFault> {
+        self.observed_fault.clone().and_then(|fault| serde_json::from_value(fault).ok())
     }
 
     /// Its IPv4 address.
@@ -224,9 +250,11 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   d.id as datacenter_id, d.name as datacenter_name, l.id as location_id, l.name as location_name,
                   v.plan_id, p.name as plan_name, p.included_traffic, v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?",
-                  v.generation, v.power, v.boot_epoch, v.protect_delete, v.deleting_at,
+                  v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
+                  v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
                   v.observed_generation, v.observed_state, v.observed_boot_epoch, v.observed_started_at,
+                  v.observed_frozen,
                   v.observed_exit, v.observed_fault, v.observed_metrics, v.observed_at, v.created_at
            from unnest($1::bigint[]) with ordinality as wanted(id, n)
                 join vps v on v.id = wanted.id

@@ -22,6 +22,8 @@ const GUARDED: [(&str, &str); 30] = [
     ("POST", "/projects/{project}/servers/{id}/power"),
     ("POST", "/projects/{project}/servers/{id}/reset-password"),
     ("POST", "/projects/{project}/servers/{id}/resize"),
+    ("POST", "/projects/{project}/servers/{id}/freeze"),
+    ("POST", "/projects/{project}/servers/{id}/restart-policy"),
     ("POST", "/projects/{project}/servers/{id}/delete"),
     ("GET", "/projects/{project}/keys"),
     ("POST", "/projects/{project}/keys"),
