@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,9 +26,15 @@ pub fn traced(router: Router) -> Router {
     router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(correlate))
 }
 
+/// Whether a route streams its body and counts it itself: files that are put into a server.
+fn streams(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::PUT && path.starts_with("/berth/v1/servers/") && path.ends_with("/files")
+}
+
 async fn limit(request: Request, next: Next) -> Response {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|n: usize| n > MAX_BODY) {
+    if announced.is_some_and(|n: usize| n > MAX_BODY) && !streams(&request) {
         return Error::TooLarge(MAX_BODY).into_response();
     }
     next.run(request).await

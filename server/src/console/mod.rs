@@ -1,4 +1,4 @@
-//! Consoles: a browser's WebSocket here, a host's WebSocket there, and bytes between them.
+//! Consoles, and programs ([`exec`]): a browser's WebSocket here, a host's WebSocket there, and bytes between them.
 //!
 //! ```text
 //!  browser ──ticket──▶ socket ──offer──▶ database ──watch──▶ agent
@@ -13,6 +13,8 @@
 //! Everything is bounded: consoles of a VPS and of a replica, the size of messages, how long an offer stands, how long a
 //! side may be silent or take nothing, and how long nothing at all may happen.
 
+mod exec;
+mod fetch;
 mod relay;
 mod socket;
 
@@ -27,23 +29,34 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub(crate) use self::exec::path as exec_path;
+pub(crate) use self::fetch::fetch;
 pub(crate) use self::socket::{path, router};
 use crate::ids::VpsId;
 
-/// Consoles of one VPS that may be open at once at this replica; its agent counts over all of them.
+/// Consoles of one VPS that may be open at once at this replica, and as many programs; its agent counts over all of them.
 const MOST_OF_A_VPS: usize = 8;
 /// Consoles that may be open at once at this replica.
 const MOST: usize = 1000;
 
-/// Why a console ends, as its WebSocket's close says it.
+/// What is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Console,
+    Exec,
+}
+
+/// Why a console or another stream ends, as its WebSocket's close says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
-    code: u16,
-    reason: String,
+pub(crate) struct End {
+    /// One of [`close`].
+    pub(crate) code: u16,
+    /// For people.
+    pub(crate) reason: String,
 }
 
 impl End {
-    fn new(code: u16, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 
@@ -72,8 +85,8 @@ pub struct Consoles(Arc<Inner>);
 struct Inner {
     /// Who waits for a host's stream, by offer.
     waiting: Mutex<HashMap<Uuid, oneshot::Sender<WebSocket>>>,
-    /// How many are open, by VPS.
-    open: Mutex<HashMap<VpsId, usize>>,
+    /// How many are open, by VPS and kind.
+    open: Mutex<HashMap<(VpsId, Kind), usize>>,
     running: TaskTracker,
     stop: CancellationToken,
 }
@@ -109,18 +122,19 @@ impl Consoles {
         Waiting { consoles: self.clone(), offer, stream }
     }
 
-    fn enter(&self, vps: VpsId) -> Result<Seat, End> {
+    fn enter(&self, vps: VpsId, kind: Kind) -> Result<Seat, End> {
         let mut open = lock(&self.0.open);
         if open.values().sum::<usize>() >= MOST {
             return Err(End::new(close::BUSY, "too many consoles are open; try again later"));
         }
-        let of_vps = open.entry(vps).or_insert(0);
+        let of_vps = open.entry((vps, kind)).or_insert(0);
         if *of_vps >= MOST_OF_A_VPS {
-            let reason = format!("this server's console is open {MOST_OF_A_VPS} times already; close one");
+            let what = if kind == Kind::Console { "console is" } else { "programs are" };
+            let reason = format!("this server's {what} open {MOST_OF_A_VPS} times already; close one");
             return Err(End::new(close::BUSY, reason));
         }
         *of_vps += 1;
-        Ok(Seat { consoles: self.clone(), vps })
+        Ok(Seat { consoles: self.clone(), place: (vps, kind) })
     }
 }
 
@@ -128,16 +142,16 @@ impl Consoles {
 #[derive(Debug)]
 struct Seat {
     consoles: Consoles,
-    vps: VpsId,
+    place: (VpsId, Kind),
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = lock(&self.consoles.0.open);
-        if let Some(count) = open.get_mut(&self.vps) {
+        if let Some(count) = open.get_mut(&self.place) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.vps);
+                open.remove(&self.place);
             }
         }
     }
@@ -164,15 +178,17 @@ mod tests {
     #[test]
     fn places_are_counted_by_vps_and_given_back() {
         let consoles = Consoles::default();
-        let mut seats: Vec<_> = (0..MOST_OF_A_VPS).map(|_| consoles.enter(VpsId(1)).unwrap()).collect();
-        assert_eq!(consoles.enter(VpsId(1)).unwrap_err().code, close::BUSY);
-        seats.push(consoles.enter(VpsId(2)).unwrap());
+        let mut seats: Vec<_> =
+            (0..MOST_OF_A_VPS).map(|_| consoles.enter(VpsId(1), Kind::Console).unwrap()).collect();
+        assert_eq!(consoles.enter(VpsId(1), Kind::Console).unwrap_err().code, close::BUSY);
+        seats.push(consoles.enter(VpsId(1), Kind::Exec).unwrap());
         seats.remove(0);
-        seats.push(consoles.enter(VpsId(1)).unwrap());
+        seats.push(consoles.enter(VpsId(1), Kind::Console).unwrap());
         drop(seats);
         assert!(lock(&consoles.0.open).is_empty(), "nothing is kept of what is closed");
-        let all: Vec<_> = (0..MOST).map(|n| consoles.enter(VpsId(n as i64)).unwrap()).collect();
-        assert_eq!(consoles.enter(VpsId(-1)).unwrap_err().code, close::BUSY);
+        let all: Vec<_> =
+            (0..MOST).map(|n| consoles.enter(VpsId(n as i64), Kind::Console).unwrap()).collect();
+        assert_eq!(consoles.enter(VpsId(-1), Kind::Exec).unwrap_err().code, close::BUSY);
         drop(all);
     }
 

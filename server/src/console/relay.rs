@@ -14,7 +14,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::End;
+use super::{End, Kind, exec};
 use crate::fleet::text;
 
 /// Pings are this far apart.
@@ -28,9 +28,38 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How two sides are spoken to.
+pub(super) struct Manners {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What the client hears first, when its host is there.
+    hello: Option<&'static str>,
+    from_client: fn(Option<Message>) -> Fate,
+    from_host: fn(Option<Message>) -> Fate,
+}
+
+impl Manners {
+    /// Of a console.
+    pub(super) const CONSOLE: Self = Self {
+        name: "console",
+        kind: Kind::Console,
+        hello: Some(r#"{"connected":true}"#),
+        from_client: from_a_browser,
+        from_host: from_a_host,
+    };
+    /// Of a program, whose host says itself that it is there.
+    pub(super) const EXEC: Self = Self {
+        name: "exec",
+        kind: Kind::Exec,
+        hello: None,
+        from_client: exec::from_a_client,
+        from_host: exec::from_a_host,
+    };
+}
+
 /// What becomes of a message.
 #[derive(Debug, PartialEq)]
-enum Fate {
+pub(super) enum Fate {
     On(Message),
     Dropped,
     End(End),
@@ -41,23 +70,25 @@ pub(super) async fn relay(
     mut browser: WebSocket,
     agent: WebSocket,
     early: Vec<Message>,
+    manners: &Manners,
     told: impl Future<Output = End>,
 ) -> End {
-    let hello = Message::text(r#"{"connected":true}"#);
-    if !matches!(timeout(STUCK, browser.send(hello)).await, Ok(Ok(()))) {
+    if let Some(hello) = manners.hello
+        && !matches!(timeout(STUCK, browser.send(Message::text(hello))).await, Ok(Ok(())))
+    {
         return End::left();
     }
     let (mut to_browser, mut from_browser) = browser.split();
     let (mut to_agent, mut from_agent) = agent.split();
     for message in early {
-        if let Fate::On(message) = from_a_browser(Some(message)) {
+        if let Fate::On(message) = (manners.from_client)(Some(message)) {
             let _ = timeout(STUCK, to_agent.send(message)).await; // that it is dead shows below
         }
     }
     let last = Mutex::new(Instant::now());
     let end = tokio::select! {
-        end = pass(&mut from_browser, &mut to_agent, from_a_browser, &last) => end,
-        end = pass(&mut from_agent, &mut to_browser, from_a_host, &last) => end,
+        end = pass(&mut from_browser, &mut to_agent, manners.from_client, &last) => end,
+        end = pass(&mut from_agent, &mut to_browser, manners.from_host, &last) => end,
         () = idle(&last) => End::new(close::IDLE, "nothing was typed or shown for half an hour"),
         end = told => end,
     };
@@ -100,7 +131,7 @@ async fn pass(
 }
 
 /// Nothing from a browser is its end without a word, or a message that is none of ours.
-fn from_a_browser(message: Option<Message>) -> Fate {
+pub(super) fn from_a_browser(message: Option<Message>) -> Fate {
     match message {
         Some(Message::Binary(bytes)) if bytes.len() > LARGEST_MESSAGE => too_large(),
         Some(Message::Binary(bytes)) => Fate::On(Message::Binary(bytes)),
@@ -119,12 +150,15 @@ fn too_large() -> Fate {
 }
 
 /// A host's words are not taken on trust.
-fn from_a_host(message: Option<Message>) -> Fate {
+pub(super) fn from_a_host(message: Option<Message>) -> Fate {
     match message {
         Some(Message::Binary(bytes)) => Fate::On(Message::Binary(bytes)),
         Some(Message::Text(_) | Message::Ping(_) | Message::Pong(_)) => Fate::Dropped,
         Some(Message::Close(Some(CloseFrame { code, reason })))
-            if matches!(code, close::ENDED | close::UNAVAILABLE | close::BUSY | close::LOST) =>
+            if matches!(
+                code,
+                close::ENDED | close::UNAVAILABLE | close::BUSY | close::LOST | close::NO_SUCH
+            ) =>
         {
             Fate::End(End::new(code, text::line(&reason, 100)))
         }

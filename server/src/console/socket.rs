@@ -16,24 +16,24 @@ use axum::response::Response;
 use axum::routing::get;
 use berth_proto::{LARGEST_MESSAGE, close};
 
-use super::relay::{farewell, relay};
-use super::{End, Seat, bounded};
+use super::fetch::offer;
+use super::relay::{Manners, farewell, relay};
+use super::{End, Kind, Seat, bounded, exec};
 use crate::api;
 use crate::app::App;
 use crate::auth::secret::Secret;
-use crate::db::console::{self, Grant};
+use crate::db::console::{self, Door, Grant};
 use crate::db::streams;
 use crate::error::{Error, Result};
-use crate::wake::Changed;
 
 /// How often it is looked whether who is in may stay.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Messages that are kept for a host that is not there yet, and bytes in them.
 const MOST_EARLY: (usize, usize) = (64, LARGEST_MESSAGE);
 
-/// The route of listener 1.
+/// The routes of listener 1.
 pub(crate) fn router(app: App) -> Router {
-    api::traced(Router::new().route("/console", get(open)).with_state(app))
+    api::traced(Router::new().route("/console", get(open)).route("/exec", get(exec::open)).with_state(app))
 }
 
 /// Path and query of the WebSocket for a ticket.
@@ -42,9 +42,9 @@ pub(crate) fn path(ticket: &Secret) -> String {
 }
 
 #[derive(serde::Deserialize)]
-struct Ticket {
+pub(super) struct Ticket {
     #[serde(default)]
-    token: String,
+    pub(super) token: String,
 }
 
 async fn open(
@@ -52,23 +52,24 @@ async fn open(
     Query(ticket): Query<Ticket>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
-    let grant = console::redeem(&app.db, &ticket.token).await?.ok_or(Error::Unauthorized)?;
+    let grant = console::redeem(&app.db, &ticket.token, Door::Console).await?.ok_or(Error::Unauthorized)?;
     let running = app.consoles.0.running.clone();
-    Ok(bounded(upgrade).on_upgrade(move |browser| running.track_future(serve(app, grant, browser))))
+    Ok(bounded(upgrade)
+        .on_upgrade(move |browser| running.track_future(serve(app, grant, browser, &Manners::CONSOLE))))
 }
 
-/// A console from its beginning to its end.
-async fn serve(app: App, grant: Grant, mut browser: WebSocket) {
-    let vps = grant.vps.0;
-    tracing::info!(vps, asker = ?grant.asker, "a console is opened");
-    let end = match connect(&app, &grant, &mut browser).await {
-        Ok((_seat, agent, early)) => relay(browser, agent, early, until_told(&app, &grant)).await,
+/// A console or a program's stream from its beginning to its end.
+pub(super) async fn serve(app: App, grant: Grant, mut browser: WebSocket, manners: &'static Manners) {
+    let (vps, what) = (grant.vps.0, manners.name);
+    tracing::info!(vps, what, asker = ?grant.asker, "a stream is opened");
+    let end = match connect(&app, &grant, &mut browser, manners.kind).await {
+        Ok((_seat, agent, early)) => relay(browser, agent, early, manners, until_told(&app, &grant)).await,
         Err(end) => {
             farewell(&mut browser, &end).await;
             end
         }
     };
-    tracing::info!(vps, code = end.code, reason = end.reason, "a console is closed");
+    tracing::info!(vps, what, code = end.code, reason = end.reason, "a stream is closed");
 }
 
 /// A place, the host's end, and what the browser said meanwhile.
@@ -76,16 +77,11 @@ async fn connect(
     app: &App,
     grant: &Grant,
     browser: &mut WebSocket,
+    kind: Kind,
 ) -> Result<(Seat, WebSocket, Vec<Message>), End> {
-    let seat = app.consoles.enter(grant.vps)?;
+    let seat = app.consoles.enter(grant.vps, kind)?;
     let mut early = Vec::new();
-    let mut waiting = app.consoles.wait();
-    let url = app.config.agent_stream_url.as_deref();
-    if let Err(e) = streams::offer_console(&app.db, waiting.offer, grant.host, grant.vps, url).await {
-        tracing::error!(vps = grant.vps.0, error = %e, "a console cannot be offered to its host");
-        return Err(End::new(close::LOST, "the console cannot be opened now; try again"));
-    }
-    app.wake.changed(Changed::Host(grant.host.0));
+    let mut waiting = offer(app, grant.host, grant.vps, &grant.what).await?;
     let patience = Duration::from_secs(streams::LIFETIME_SECONDS.unsigned_abs().into());
     let stream = tokio::select! {
         stream = &mut waiting.stream => stream.map_err(|_| End::new(close::LOST, "the host went away")),
@@ -115,7 +111,7 @@ async fn gather(browser: &mut WebSocket, early: &mut Vec<Message>) -> End {
         };
         early.push(message);
         if early.len() > MOST_EARLY.0 || bytes > MOST_EARLY.1 {
-            return End::new(close::REFUSED, "too much was typed before the console was there");
+            return End::new(close::REFUSED, "too much was sent before the server's host was there");
         }
     }
     End::left()
@@ -138,6 +134,6 @@ async fn until_told(app: &App, grant: &Grant) -> End {
     }
 }
 
-fn restart() -> End {
+pub(super) fn restart() -> End {
     End::new(close::RESTART, "the control plane restarts; the console comes back in a moment")
 }

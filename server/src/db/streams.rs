@@ -6,6 +6,7 @@
 
 use berth_proto::{Stream, StreamOffer};
 use sqlx::PgPool;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -16,23 +17,30 @@ pub const LIFETIME_SECONDS: i32 = 30;
 /// Offers in one answer; the rest comes with the next.
 const MOST: i64 = 64;
 
-/// Offers the console of a VPS to its host.
+/// Offers a stream of a VPS to its host.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn offer_console(
+pub async fn offer(
     db: &PgPool,
     id: Uuid,
     host: HostId,
     vps: VpsId,
+    what: &Stream,
     agent_url: Option<&str>,
 ) -> Result<()> {
+    let (kind, what) = match what {
+        Stream::Console { .. } => ("console", None),
+        what => ("other", Some(Json(what))),
+    };
     let offer = sqlx::query!(
-        "insert into stream_offers (id, host_id, kind, vps_id, agent_url, expires_at)
-         values ($1, $2, 'console', $3, $4, now() + make_interval(secs => $5))",
+        "insert into stream_offers (id, host_id, kind, vps_id, what, agent_url, expires_at)
+         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))",
         id,
         host.0,
+        kind,
         vps.0,
+        what as _,
         agent_url,
         f64::from(LIFETIME_SECONDS)
     );
@@ -46,21 +54,22 @@ pub async fn offer_console(
 /// When the database fails.
 pub async fn tell(db: &PgPool, host: i64) -> Result<Vec<StreamOffer>> {
     let told = sqlx::query!(
-        "update stream_offers set told_at = now()
+        r#"update stream_offers set told_at = now()
          where id in (select id from stream_offers
                       where host_id = $1 and expires_at > now()
                         and (told_at is null or told_at < now() - interval '2 seconds')
                       limit $2 for update skip locked)
-         returning id, vps_id, agent_url",
+         returning id, vps_id, what as "what: Json<Stream>", agent_url"#,
         host,
         MOST
     );
-    let offer = |id: Uuid, vps, url| StreamOffer {
+    let offer = |id: Uuid, vps, what: Option<Json<Stream>>, url| StreamOffer {
         id: id.to_string(),
-        what: Stream::Console { vps: VpsId(vps) },
+        what: what.map_or(Stream::Console { vps: VpsId(vps) }, |what| what.0),
         url,
     };
-    Ok(told.fetch_all(db).await?.into_iter().map(|row| offer(row.id, row.vps_id, row.agent_url)).collect())
+    let told = told.fetch_all(db).await?.into_iter();
+    Ok(told.map(|row| offer(row.id, row.vps_id, row.what, row.agent_url)).collect())
 }
 
 /// Takes an offer for the host that opens its stream. None when there is no such offer to this host, or the VPS is not

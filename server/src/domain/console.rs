@@ -1,4 +1,4 @@
-//! Whether a console can be opened now, and if not, what to do about it.
+//! Whether a console can be opened, or anything be done inside a server, now; and if not, what to do about it.
 
 use super::status::Status;
 use crate::error::{Error, Result};
@@ -26,6 +26,21 @@ pub fn may_open(status: Status) -> Result<()> {
     }
 }
 
+/// Programs are run, and files reached, while the guest runs.
+///
+/// # Errors
+/// When it does not, with what to do.
+pub fn may_reach(status: Status) -> Result<()> {
+    match (status, may_open(status)) {
+        (_, Ok(())) => Ok(()),
+        (Status::Initializing | Status::Starting, _) => {
+            Err(Error::Locked("the server is starting; try again in a moment".into()))
+        }
+        (Status::Off, _) => Err(Error::ResourceUnavailable("the server is off; power it on first".into())),
+        (_, Err(error)) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +57,7 @@ mod tests {
             (Status::Unknown, Some("resource_unavailable")),
         ] {
             assert_eq!(may_open(status).err().map(|e| e.code()), code, "{status}");
+            assert_eq!(may_reach(status).err().map(|e| e.code()), code, "{status}");
         }
     }
 }

@@ -7,6 +7,8 @@
 //! [`MAX_BODY`](crate::api::MAX_BODY). Names of schemas begin with `berth::`, because two of one name would be merged into
 //! one, silently; types that `/v1` has too are used as they are.
 
+mod exec;
+mod files;
 mod life;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -17,5 +19,5 @@ use crate::app::App;
 pub(super) const PREFIX: &str = "/berth/v1";
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(life::router())
+    OpenApiRouter::new().merge(exec::router()).merge(files::router()).merge(life::router())
 }
