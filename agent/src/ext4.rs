@@ -54,7 +54,8 @@ impl Superblock {
         let lacking = bytes.saturating_sub(usable);
         let net = group.saturating_sub(cost).max(self.block_size());
         let more = u128::from(lacking) * u128::from(group) / u128::from(net);
-        let slack = if lacking == 0 { 0 } else { 1 << 20 };
+        // the last group may be a short one, which costs as much
+        let slack = if lacking == 0 { 0 } else { cost.next_multiple_of(1 << 20) + (1 << 20) };
         now + u64::try_from(more).unwrap_or(u64::MAX / 2).next_multiple_of(1 << 20) + slack
     }
 
