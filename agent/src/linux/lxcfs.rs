@@ -5,9 +5,10 @@
 //! same and see the host's figures: `doctor` says so.
 //!
 //! When an lxcfs dies, whoever's it was, the files that guests have bound from it give errors, and only a mount from
-//! another one helps. [`keep`] waits for that end, starts ours, and has every monitor bind from it what is dead in its
-//! guest; from death to repair that takes as long as lxcfs needs to start, some hundredths of a second. A file that a program
-//! opened before stays dead: the program has to open it again. One lxcfs that hangs is ended: dead can be repaired.
+//! another one helps. [`keep`] waits for that end. It has every monitor take away what is dead in its guest, which then
+//! sees the host's figures, starts ours, and has its files bound. So reads fail for as long as a process needs to enter
+//! each guest. A file that a program opened before stays dead: the program has to open it again. One of ours that hangs
+//! is ended: only what is dead can be repaired.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,7 +36,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How often one that runs is asked whether it still answers.
 const CHECK: Duration = Duration::from_secs(30);
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long a guest may take to let its files be bound anew.
 const REPAIR: Duration = Duration::from_secs(15);
 
@@ -69,20 +70,22 @@ pub(super) async fn keep(
             tokio::time::sleep(LOOK).await;
             continue;
         };
-        let repaired = repair(&monitors, &mount).await;
+        let repaired = repair(&monitors, Some(&mount)).await;
         let end = ended(&mount, &run_dir);
         if repaired {
             end.await;
             tracing::warn!(mount = %mount.display(), "lxcfs has ended; starting another and binding it into guests");
+            end_own(&mount, &run_dir);
+            repair(&monitors, None).await;
         } else {
             let _ = tokio::time::timeout(LOOK, end).await; // what was not repaired is tried again
         }
     }
 }
 
-/// Has every monitor bind what is dead in its guest from this lxcfs. False if one should be asked again.
-async fn repair(monitors: &Monitors, mount: &Path) -> bool {
-    let request = Request::Lxcfs { path: mount.to_owned() };
+/// Has every monitor take away what is dead in its guest, and bind this lxcfs. False if one should be asked again.
+async fn repair(monitors: &Monitors, mount: Option<&Path>) -> bool {
+    let request = Request::Lxcfs { path: mount.map(Path::to_owned) };
     let repairs = monitors.list().into_iter().map(|id| repair_one(monitors, id, &request));
     futures_util::future::join_all(repairs).await.into_iter().all(|done| done)
 }
@@ -120,6 +123,15 @@ async fn ended(mount: &Path, run_dir: &Path) {
     }
 }
 
+/// Ends ours. One that hangs holds up every reader in every guest, and can only be replaced when it is dead.
+fn end_own(mount: &Path, run_dir: &Path) {
+    if mount != Path::new(SYSTEM)
+        && let Some(process) = end_of(mount, run_dir)
+    {
+        let _ = pidfd_send_signal(process.as_fd(), libc::SIGKILL); // fails only when it is gone
+    }
+}
+
 /// A descriptor of the process that serves this mount, if its pid file tells.
 fn end_of(mount: &Path, run_dir: &Path) -> Option<OwnedFd> {
     let file = if mount == Path::new(SYSTEM) { SYSTEM_PID.into() } else { run_dir.join("lxcfs.pid") };
@@ -144,10 +156,7 @@ pub async fn stop(run_dir: &Path) {
 }
 
 async fn start(run_dir: &Path, mount: &Path) -> io::Result<()> {
-    // One that hangs holds up every reader in every guest, and can only be replaced when it is dead.
-    if let Some(process) = end_of(mount, run_dir) {
-        let _ = pidfd_send_signal(process.as_fd(), libc::SIGKILL);
-    }
+    end_own(mount, run_dir);
     let _ = nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH); // what a dead one left
     super::make_private_dir(run_dir)?;
     std::fs::create_dir_all(mount)?;

@@ -43,18 +43,20 @@ impl Helper {
         }
     }
 
-    /// Binds files of this lxcfs where those of a dead one are. They are taken in the helper too: an lxcfs can hang.
-    pub(super) fn renew_lxcfs(target: Target<'_>, lxcfs: &Path) -> io::Result<Self> {
+    /// Takes away what a dead lxcfs left in a running guest, and binds the files of this one. They are taken in the
+    /// helper too: an lxcfs can hang.
+    pub(super) fn renew_lxcfs(target: Target<'_>, lxcfs: Option<&Path>) -> io::Result<Self> {
         let (complaint, theirs) = barrier::pair()?;
         match fork()? {
             Forked::Parent { pidfd, .. } => Ok(Self { pidfd, complaint }),
             Forked::Child => {
                 alarm(SECONDS);
-                let taken = catch_unwind(AssertUnwindSafe(|| Lxcfs::take(lxcfs))).unwrap_or_default();
+                let taken = catch_unwind(AssertUnwindSafe(|| lxcfs.map(Lxcfs::take).unwrap_or_default()))
+                    .unwrap_or_default();
                 // The owner goes to the work; in this process nothing closes them but its end.
                 let keep = taken.raw_fds();
                 inside(target, None, Depth::Files, (&theirs, &keep), || {
-                    taken.replace_dead().step("renewing the files of lxcfs").map(|()| 0)
+                    taken.renew().step("renewing the files of lxcfs").map(|()| 0)
                 })
             }
         }

@@ -227,7 +227,9 @@ impl<'a> Monitor<'a> {
             Request::SetPassword { hash } => {
                 self.change(index, |target| Helper::set_password(target, hash.as_deref()));
             }
-            Request::Lxcfs { path } => self.change(index, |target| Helper::renew_lxcfs(target, &path)),
+            Request::Lxcfs { path } => {
+                self.change(index, |target| Helper::renew_lxcfs(target, path.as_deref()))
+            }
             Request::Exec { .. } | Request::Attach { .. } | Request::File { .. } => {
                 self.begin(index, &request)
             }

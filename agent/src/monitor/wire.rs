@@ -169,10 +169,11 @@ pub enum Request {
     Disk,
     /// Make the file system of the disk as large as its image, which has grown.
     GrowDisk,
-    /// The lxcfs that the guest's files in `/proc` are bound from is dead: bind them from this one.
+    /// The lxcfs that the guest's files in `/proc` are bound from may be dead: take away what is, so that the kernel's
+    /// own are seen, and bind this one's over them.
     Lxcfs {
-        /// Where it is mounted.
-        path: PathBuf,
+        /// Where it is mounted; none while there is none.
+        path: Option<PathBuf>,
     },
     /// Answered when the guest has ended.
     Wait,

@@ -1,9 +1,9 @@
 //! Files of lxcfs over the guest's own in `/proc` and `/sys`.
 //!
 //! A bind of a FUSE file system dies with the process that serves it: every access is an error ("Transport endpoint is
-//! not connected") until it is taken away. So they are taken from the host twice: at the start, and when a new lxcfs has
-//! come in place of one that died. The second time a helper in the running guest replaces what is dead and nothing else:
-//! a guest that has put something of its own there, or taken ours away and sees the kernel's, decided so.
+//! not connected") until it is taken away. So a helper in the running guest takes away what is dead, which uncovers the
+//! kernel's own files with the host's figures, and binds the files of a new lxcfs when there is one. What a guest itself
+//! has put there stays.
 
 use std::ffi::CString;
 use std::fs;
@@ -14,7 +14,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, umount2};
-use nix::sys::statfs::fstatfs;
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
 
 use crate::monitor::sys::{clone_mount, move_mount_onto};
 use crate::monitor::tree::Tree;
@@ -62,34 +62,44 @@ impl Lxcfs {
         }
     }
 
-    /// Puts them in place of dead ones, in a running guest whose tree is this process's.
+    /// In a running guest whose tree is this process's: takes away dead ones, and puts these where no live ones are.
     ///
     /// # Errors
     /// When a dead one cannot be taken away or its successor not be put there; the others are done all the same.
-    pub(crate) fn replace_dead(self) -> io::Result<()> {
+    pub(crate) fn renew(self) -> io::Result<()> {
         let tree = Tree::of_this_root()?;
         let mut outcome = Ok(());
-        for (path, mount) in self.0 {
-            if let Err(error) = replace(&tree, path, &mount) {
+        let mut note = |path: &str, result: io::Result<()>| {
+            if let Err(error) = result {
                 outcome = Err(io::Error::new(error.kind(), format!("{path}: {error}")));
             }
+        };
+        for path in FILES {
+            note(path, take_dead_away(&tree, path));
+        }
+        for (path, mount) in self.0 {
+            note(path, put_where_none_is(&tree, path, &mount));
         }
         outcome
     }
 }
 
-fn replace(tree: &Tree, path: &str, mount: &OwnedFd) -> io::Result<()> {
-    // A guest's nested namespaces may have passed on several, one over the other.
+fn take_dead_away(tree: &Tree, path: &str) -> io::Result<()> {
+    // More than one only where agents died at an unlucky moment.
     for _ in 0..4 {
         match fstatfs(tree.handle(path)?) {
             Err(Errno::ENOTCONN | Errno::ECONNABORTED) => {}
-            _ => return Ok(()),
+            _ => break,
         }
-        let absolute = format!("/{path}");
-        umount2(absolute.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-        if fstatfs(tree.handle(path)?).is_ok() {
-            return move_mount_onto(mount, tree.handle(path)?.as_fd());
-        }
+        umount2(format!("/{path}").as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
     }
     Ok(())
+}
+
+fn put_where_none_is(tree: &Tree, path: &str, mount: &OwnedFd) -> io::Result<()> {
+    let place = tree.handle(path)?;
+    if fstatfs(&place)?.filesystem_type() == FUSE_SUPER_MAGIC {
+        return Ok(());
+    }
+    move_mount_onto(mount, place.as_fd())
 }
