@@ -11,6 +11,8 @@ mod hostile;
 mod images;
 mod life;
 mod outside;
+mod shapes;
+mod small;
 mod tiny;
 mod walls;
 mod world;
