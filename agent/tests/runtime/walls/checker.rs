@@ -70,7 +70,7 @@ fn check(debian: u32) {
         let unexplained: Vec<_> = findings
             .iter()
             .filter(|finding| finding["outcome"] != "NOT_CONFIRMED")
-            .filter(|finding| !explained.contains(&finding["technique_id"].as_str().unwrap().to_owned()))
+            .filter(|finding| !explained.contains(finding["technique_id"].as_str().unwrap()))
             .collect();
         assert!(unexplained.is_empty(), "SECURITY.md does not explain: {unexplained:#?}");
         let errors = findings.iter().filter(|finding| finding["outcome"] == "ERROR").count();
