@@ -36,10 +36,10 @@ want nodejs have node
 want npm have npm
 want util-linux have setsid
 if [ "$what" = test ]; then
+    want python3-venv python3 -c 'import ensurepip, venv'
     want chromium have chromium
     want python3-hcloud test -d /usr/lib/python3/dist-packages/hcloud
     want sshpass have sshpass
-    want python3-venv python3 -c 'import ensurepip, venv'
     want iputils-ping have ping
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
