@@ -36,6 +36,7 @@ want nodejs have node
 want npm have npm
 want util-linux have setsid
 if [ "$what" = test ]; then
+    want python3-venv python3 -c 'import ensurepip, venv'
     want chromium have chromium
     want python3-hcloud test -d /usr/lib/python3/dist-packages/hcloud
     want sshpass have sshpass

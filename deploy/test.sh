@@ -41,7 +41,7 @@ browser) filter='package(berth-tests) & test(/^browser::/)' ;;
 *) die "unknown: test.sh $what" ;;
 esac
 if [ $root_here = yes ]; then
-    [ "$what" = browser ] || deploy/test-images.sh
+    [ "$what" = browser ] || { deploy/test-images.sh && deploy/escape-checker.sh; }
 else
     [ "${CI:-}" != true ] || die "the tests with real guests need root, and with CI=true nothing may be left out"
     [ "$what" != e2e ] || need_root "make e2e" "make e2e"

@@ -18,6 +18,8 @@ mod inside;
 mod life;
 mod limits;
 mod outside;
+mod shapes;
+mod small;
 mod tiny;
 mod walls;
 mod world;
