@@ -43,6 +43,7 @@ if [ "$what" = test ]; then
     want iputils-ping have ping
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
+    want squashfs-tools have mksquashfs
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

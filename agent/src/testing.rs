@@ -27,6 +27,8 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             size_bytes: 3,
             format: ArchiveFormat::Tar,
             cloud_init: false,
+            stop_signal: None,
+            default_user: None,
         },
         limits: Limits {
             cpu_milli: 1000,

@@ -14,6 +14,7 @@ mod enrol;
 mod exec;
 mod ids;
 mod report;
+mod signal;
 mod spec;
 mod stream;
 mod token;
@@ -28,6 +29,7 @@ pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,
 };
+pub use signal::stop_signal;
 pub use spec::{
     Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, RestartPolicy,
     StopMode, VpsSpec, Watch,

@@ -183,9 +183,15 @@ pub struct ImageRef {
     pub size_bytes: i64,
     /// How it is packed.
     pub format: ArchiveFormat,
-    /// Whether cloud-init is inside; if so the NoCloud seed carries the user data.
+    /// Whether cloud-init is inside, as far as the importer knows. The host looks for itself at the first boot.
     #[serde(default)]
     pub cloud_init: bool,
+    /// The signal that asks its init to stop, by name (see [`crate::stop_signal`]); none: found out by looking at it.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
+    /// A user that the image has and whom the keys of root are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// How an image's root file system is packed.
@@ -200,6 +206,11 @@ pub enum ArchiveFormat {
     TarXz,
     /// Zstandard.
     TarZst,
+    /// A squashfs file system (gzip, xz or zstd inside).
+    Squashfs,
+    /// One that a later release knows. It cannot be unpacked, and spoils nothing else.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a VPS may use, and what it is sure of. Fields that came later default to "no such limit".

@@ -43,6 +43,8 @@ impl Rig {
             size_bytes: i64::try_from(body.len()).unwrap(),
             format: ArchiveFormat::Tar,
             cloud_init: false,
+            stop_signal: None,
+            default_user: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -148,7 +148,7 @@ impl LinuxHost {
             resolvers,
             lxcfs,
             devices: self.devices.clone(),
-            stop_signal: None,
+            stop_signal: spec.image.stop_signal.clone(),
             first_boot: first_boot(spec),
         })
     }
@@ -177,7 +177,7 @@ impl LinuxHost {
         failpoint::hit_async("linux.start.connected").await;
         say(&mut channel, &ToMonitor::Go).await?;
         match hear(&mut channel).await? {
-            FromMonitor::Running { started_at } => {
+            FromMonitor::Running { started_at, notice } => {
                 self.limit_disk(spec).await?;
                 let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
                 tracing::info!(
@@ -189,6 +189,9 @@ impl LinuxHost {
                     running_ms = ms(began.elapsed()),
                     "started"
                 );
+                if let Some(notice) = notice {
+                    tracing::warn!(vps = %spec.id, notice, "of this start");
+                }
                 Ok(Guest { boot_epoch: spec.boot_epoch, started_at, frozen: false })
             }
             other => Err(refusal(other)),
@@ -234,14 +237,25 @@ fn refusal(message: FromMonitor) -> Fault {
 }
 
 fn first_boot(spec: &VpsSpec) -> FirstBoot {
-    let cloud_init = spec.image.cloud_init.then(|| CloudInit {
-        meta_data: format!("instance-id: {}\nlocal-hostname: {}\n", spec.uuid, spec.hostname),
-        user_data: spec.user_data.clone().unwrap_or_else(|| "#cloud-config\n{}\n".into()),
-    });
     FirstBoot {
         ssh_keys: spec.access.ssh_keys.clone(),
         root_password_hash: spec.access.root_password_hash.clone(),
         host_key: host_key::fresh(&format!("root@{}", spec.hostname)),
-        cloud_init,
+        cloud_init: Some(seed(spec)),
+        user_data: spec.user_data.clone(),
+        default_user: spec.image.default_user.clone(),
+    }
+}
+
+/// For cloud-init. Root's keys are in place already; these are for the user that the image makes.
+fn seed(spec: &VpsSpec) -> CloudInit {
+    let meta_data = serde_json::json!({
+        "instance-id": spec.uuid,
+        "local-hostname": spec.hostname,
+        "public-keys": spec.access.ssh_keys,
+    });
+    CloudInit {
+        meta_data: meta_data.to_string(), // JSON is YAML
+        user_data: spec.user_data.clone().unwrap_or_else(|| "#cloud-config\n{}\n".into()),
     }
 }

@@ -144,5 +144,7 @@ fn format_name(format: ArchiveFormat) -> &'static str {
         ArchiveFormat::TarGz => "tar_gz",
         ArchiveFormat::TarXz => "tar_xz",
         ArchiveFormat::TarZst => "tar_zst",
+        ArchiveFormat::Squashfs => "squashfs",
+        ArchiveFormat::Unknown => "unknown",
     }
 }

@@ -25,6 +25,7 @@ mod join;
 mod oom;
 mod ring;
 mod serve;
+mod squashfs;
 mod start;
 mod stop;
 mod sys;
@@ -88,7 +89,8 @@ fn vps() -> io::Result<()> {
     };
     match begin(&start, &mut channel) {
         Ok(Some(running)) => {
-            start::tell(&mut channel, &FromMonitor::Running { started_at: running.started_at });
+            let (started_at, notice) = (running.started_at, running.notice.clone());
+            start::tell(&mut channel, &FromMonitor::Running { started_at, notice });
             drop(channel);
             serve::Monitor::new(&start, running)?.run()
         }

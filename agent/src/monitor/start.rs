@@ -30,6 +30,8 @@ use crate::failpoint;
 pub(crate) struct Running {
     pub(crate) newborn: Newborn,
     pub(crate) started_at: DateTime<Utc>,
+    /// What people should know about this start; usually nothing.
+    pub(crate) notice: Option<String>,
     pub(crate) disk: Disk,
     /// Console: our side, and the guest's, which is held so that ours never hangs up.
     pub(crate) console: (OwnedFd, OwnedFd),
@@ -160,7 +162,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     failpoint::hit("monitor.start.go");
     ours.send(Signal::Go, "", &[]).step("letting the guest go")?;
 
-    let console = first_answer(&ours)?;
+    let (console, notice) = first_answer(&ours)?;
     let end = ours.receive().step("waiting for PID 1")?;
     if end.signal.is_some() {
         return Err(told(&end.text, end.signal == Some(Signal::FailedForGood)));
@@ -168,7 +170,7 @@ pub(crate) fn start(start: &Start, lock: File, channel: &mut Channel) -> Result<
     // Overwritten when the end is seen; so a monitor that dies has said beforehand that it was not.
     let lost = ExitRecord { boot_epoch: start.boot_epoch, exit: Exit::Lost };
     exit::record(&start.exit_file, lost, false).step("preparing the exit record")?;
-    Ok(Running { newborn, started_at: Utc::now(), disk, console, listener, lock })
+    Ok(Running { newborn, started_at: Utc::now(), notice, disk, console, listener, lock })
 }
 
 fn map_ids(pid: i32, base: u32) -> Result<(), Failure> {
@@ -198,13 +200,16 @@ fn wait_for_go(channel: &mut Channel, child: &Barrier) -> Result<(), Failure> {
     }
 }
 
-fn first_answer(child: &Barrier) -> Result<(OwnedFd, OwnedFd), Failure> {
+/// The console, and what people should know.
+fn first_answer(child: &Barrier) -> Result<((OwnedFd, OwnedFd), Option<String>), Failure> {
     let message = child.receive().step("waiting for the console")?;
     match message.signal {
         Some(Signal::Console) => {
             let mut fds = message.fds.into_iter();
             let pair = fds.next().zip(fds.next());
-            pair.ok_or_else(|| Failure::refused("waiting for the console", "descriptors are missing"))
+            let pair =
+                pair.ok_or_else(|| Failure::refused("waiting for the console", "descriptors are missing"))?;
+            Ok((pair, Some(message.text).filter(|text| !text.is_empty())))
         }
         signal => Err(told(&message.text, signal == Some(Signal::FailedForGood))),
     }

@@ -10,9 +10,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, renameat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 
 /// Nothing that is edited here is larger in a sane guest.
 const MAX_SIZE: u64 = 1 << 20;
@@ -89,6 +89,25 @@ impl Tree {
     /// Whether there is something by this name (not: where a link by this name leads).
     pub(crate) fn exists(&self, path: &str) -> bool {
         self.open(path, OFlag::O_PATH).is_ok()
+    }
+
+    /// Where a symbolic link by this name leads; none if there is no such link.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        let link = self.open(path, OFlag::O_PATH).ok()?;
+        readlinkat(&link, "").ok()?.into_string().ok()
+    }
+
+    /// Makes a symbolic link, whatever was there by that name before. Its directory must be there.
+    pub(crate) fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let directory = self.open(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let tmp = format!(".{name}.berth-new");
+        match unlinkat(&directory, tmp.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        symlinkat(target, &directory, tmp.as_str())?;
+        Ok(renameat(&directory, tmp.as_str(), &directory, name)?)
     }
 
     /// A regular file's content, owner and mode; none if nothing is there.
@@ -203,6 +222,20 @@ mod tests {
         assert!(tree.write("etc/hostname", b"x", own(0o644)).is_err());
         assert!(tree.directory("etc/ssh", 0o755).is_err());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn links_are_read_and_made_but_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = tree(dir.path());
+        assert_eq!(tree.link("init"), None);
+        std::fs::write(dir.path().join("init"), "").unwrap();
+        assert_eq!(tree.link("init"), None);
+        tree.symlink("/bin/busybox", "init").unwrap();
+        assert_eq!(tree.link("init").as_deref(), Some("/bin/busybox"));
+        tree.symlink("elsewhere", "init").unwrap();
+        assert_eq!(tree.link("/init").as_deref(), Some("elsewhere"));
+        assert_eq!(tree.link("init/x"), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::path::{Component, Path};
 use nix::unistd::{chdir, fchdir};
 use tar::{Archive, EntryType};
 
-use super::sys;
+use super::{squashfs, sys};
 
 /// `unpack <format> <destination>`, with the archive on standard input.
 pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()> {
@@ -28,11 +28,18 @@ pub(super) fn main(mut arguments: impl Iterator<Item = String>) -> io::Result<()
     chdir("/")?;
     drop(destination);
     let reader: Box<dyn Read> = match format.as_str() {
+        "squashfs" => {
+            squashfs::unpack(archive, Path::new("/"))?;
+            return looks_like_a_root();
+        }
         "tar" => Box::new(io::BufReader::with_capacity(1 << 20, archive)),
         "tar_gz" => Box::new(flate2::read::MultiGzDecoder::new(archive)),
         "tar_xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(archive)),
         "tar_zst" => Box::new(zstd::stream::read::Decoder::new(archive)?),
-        other => return Err(io::Error::other(format!("unknown format {other}"))),
+        other => {
+            let why = format!("this release does not know the format {other}; update the agent");
+            return Err(io::Error::other(why));
+        }
     };
     unpack(reader)
 }

@@ -81,8 +81,14 @@ pub struct FirstBoot {
     pub root_password_hash: Option<String>,
     /// An ed25519 host key in OpenSSH format and its public half, used when sshd is there and has no key.
     pub host_key: Option<(String, String)>,
-    /// NoCloud seed, for images with cloud-init.
+    /// NoCloud seed, used when cloud-init is there.
     pub cloud_init: Option<CloudInit>,
+    /// User data, for an image without cloud-init.
+    #[serde(default)]
+    pub user_data: Option<String>,
+    /// A user of the image whom the keys are for as well.
+    #[serde(default)]
+    pub default_user: Option<String>,
 }
 
 /// The files of a NoCloud seed.
@@ -117,6 +123,9 @@ pub enum FromMonitor {
     Running {
         /// When.
         started_at: DateTime<Utc>,
+        /// What people should know about this start.
+        #[serde(default)]
+        notice: Option<String>,
     },
     /// It could not be started; everything the monitor made is gone.
     Failed {

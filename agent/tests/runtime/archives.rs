@@ -71,6 +71,18 @@ fn all_formats_give_the_same_template() {
             assert_eq!(fs::read(template.join("usr/bin/su")).unwrap(), b"program");
         }
         assert_eq!(world.host.templates().await.len(), 4);
+        let packed = world.dir.join("squashfs");
+        sh(&format!(
+            "cd {} && mkdir tree && tar -xpf {} -C tree --numeric-owner && mknod tree/etc/disk b 8 0 && \
+             mksquashfs tree {} -quiet -no-progress -comp xz",
+            world.dir.display(),
+            plain.display(),
+            packed.display()
+        ));
+        let template = unpack(world, &packed, ArchiveFormat::Squashfs).await.unwrap();
+        let meta = fs::metadata(template.join("usr/bin/su")).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o4755, 7, 8));
+        assert!(!template.join("etc/disk").exists(), "device nodes are left out");
         let mode = fs::metadata(world.config.state_dir.join("templates")).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700, "users of the host do not reach set-user-id files of images");
     });
@@ -150,8 +162,14 @@ fn device_nodes_are_left_out_and_nonsense_is_refused() {
 
         let nonsense = world.dir.join("nonsense");
         fs::write(&nonsense, "nothing like an archive").unwrap();
-        for format in [ArchiveFormat::Tar, ArchiveFormat::TarGz, ArchiveFormat::TarXz, ArchiveFormat::TarZst]
-        {
+        for format in [
+            ArchiveFormat::Tar,
+            ArchiveFormat::TarGz,
+            ArchiveFormat::TarXz,
+            ArchiveFormat::TarZst,
+            ArchiveFormat::Squashfs,
+            ArchiveFormat::Unknown,
+        ] {
             let fault = unpack(world, &nonsense, format).await.unwrap_err();
             assert_eq!((fault.code.as_str(), fault.terminal), ("image_unavailable", true), "{format:?}");
         }

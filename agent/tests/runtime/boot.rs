@@ -91,7 +91,8 @@ fn is_itself(world: &World, spec: &berth_proto::VpsSpec) {
     eprintln!("console-getty: {console}");
 }
 
-fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
+/// Waits until root can log in by key.
+pub(crate) fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
     let ip = spec.net.ipv4.unwrap();
     let key = images::key_file();
     let ssh = format!(
@@ -100,7 +101,7 @@ fn answers_ssh(spec: &berth_proto::VpsSpec, began: Instant) {
         key.display()
     );
     let mut said = String::new();
-    wait_for("ssh to answer", Duration::from_secs(20), || {
+    wait_for("ssh to answer", Duration::from_secs(60), || {
         let output = std::process::Command::new("sh").args(["-c", &ssh]).output().unwrap();
         said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
         output.status.success()

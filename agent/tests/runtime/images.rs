@@ -19,7 +19,17 @@ fn archives() -> PathBuf {
 
 /// A Debian image; none, with an explanation, when it has not been built.
 pub(crate) fn debian(version: u32) -> Option<ImageRef> {
-    let archive = archives().join(format!("debian-{version}.tar.zst"));
+    built(&format!("debian-{version}"))
+}
+
+/// An image by its name; none, with an explanation, when it has not been built.
+pub(crate) fn built(name: &str) -> Option<ImageRef> {
+    Some(image(&file(&format!("{name}.tar.zst"))?, ArchiveFormat::TarZst))
+}
+
+/// A file that the scripts made; none, with an explanation, when it is not there.
+pub(crate) fn file(name: &str) -> Option<PathBuf> {
+    let archive = archives().join(name);
     if !archive.exists() {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -29,7 +39,7 @@ pub(crate) fn debian(version: u32) -> Option<ImageRef> {
         eprintln!("SKIPPED: {} is missing: run deploy/test-images.sh", archive.display());
         return None;
     }
-    Some(image(&archive, ArchiveFormat::TarZst))
+    Some(archive)
 }
 
 /// A reference to an archive.
@@ -41,6 +51,8 @@ pub(crate) fn image(archive: &Path, format: ArchiveFormat) -> ImageRef {
         size_bytes: bytes.len() as i64,
         format,
         cloud_init: false,
+        stop_signal: None,
+        default_user: None,
     }
 }
 

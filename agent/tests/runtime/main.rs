@@ -7,9 +7,12 @@
 
 mod archives;
 mod boot;
+mod console;
 mod exec;
+mod first_boot;
 mod hostile;
 mod images;
+mod inits;
 mod life;
 mod limits;
 mod outside;

@@ -43,7 +43,15 @@ pub(crate) fn template(world: &World, init: &str, change: impl FnOnce(&Path)) ->
     fs::write(&path, init).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     change(&root);
-    ImageRef { id: ImageId(2), sha256, size_bytes: 1, format: ArchiveFormat::Tar, cloud_init: false }
+    ImageRef {
+        id: ImageId(2),
+        sha256,
+        size_bytes: 1,
+        format: ArchiveFormat::Tar,
+        cloud_init: false,
+        stop_signal: None,
+        default_user: None,
+    }
 }
 
 /// Adds a program of this machine, and the libraries that it needs.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reference::Reference;
-use super::{hosts, images, places, plans, pools, projects, servers, tokens, users};
+use super::{hosts, images, places, plans, pools, projects, servers, streams, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::hosts::Update;
@@ -95,6 +95,8 @@ enum Images {
     List,
     /// Import an archive from a file or a URL.
     Import(images::Import),
+    /// Import an image from an LXC image server, by URL or directory.
+    FromServer(streams::FromServer),
     /// Build a Debian and import it.
     BuildDebian(images::Build),
     /// Stop offering an image; VPSes that have it keep it.
@@ -228,6 +230,7 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             list(images::list(app).await?, &["id", "name", "size_bytes", "format", "sha256", "retired_at"])
         }
         Command::Images(Images::Import(new)) => one(images::import(app, new).await?),
+        Command::Images(Images::FromServer(wanted)) => one(streams::import(app, wanted).await?),
         Command::Images(Images::BuildDebian(build)) => one(images::build(app, build).await?),
         Command::Images(Images::Retire { image }) => images::retire(app, &image).await.map(|()| Shown::Done),
         Command::Pools(Pools::List) => {
@@ -370,6 +373,8 @@ mod tests {
             "x tokens create --operator --name ops",
             "x hosts token host-2",
             "x images import --name debian-12 --file /tmp/x.tar.zst",
+            "x images import --name a --file /tmp/x.squashfs --stop-signal SIGPWR --default-user debian",
+            "x images from-server --server https://images.example --image alpine/3.19",
             "x images build-debian --suite bookworm --mirror http://mirror.example/debian",
             "x pools create nat2 10.9.0.0/24",
             "x servers set 7 --autostart-order -5",

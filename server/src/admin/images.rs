@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use berth_proto::stop_signal;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +23,7 @@ use crate::db;
 use crate::error::{Error, Result};
 use crate::ids::ImageId;
 use crate::images::debian::{self, Suite};
-use crate::images::{Store, Stored};
+use crate::images::{Store, Stored, metadata};
 
 /// An image.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,10 +38,14 @@ pub(super) struct Image {
     sha256: String,
     /// Size of the archive.
     size_bytes: i64,
-    /// `tar`, `tar_gz`, `tar_xz` or `tar_zst`.
+    /// `tar`, `tar_gz`, `tar_xz`, `tar_zst` or `squashfs`.
     format: String,
     /// Whether cloud-init is inside.
     cloud_init: bool,
+    /// Name of the signal that asks its init to stop; hosts find it out if there is none.
+    stop_signal: Option<String>,
+    /// A user that the image has and whom root's keys are for as well.
+    default_user: Option<String>,
     /// Since when it is not offered any more.
     retired_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
@@ -58,6 +63,8 @@ impl From<db::images::Image> for Image {
             size_bytes: i.size_bytes,
             format: i.format,
             cloud_init: i.cloud_init,
+            stop_signal: i.stop_signal,
+            default_user: i.default_user,
             retired_at: i.retired_at,
             created_at: i.created_at,
         }
@@ -81,16 +88,22 @@ pub(super) struct Named {
     /// Version of the system; read from the name if it is not given.
     #[arg(long)]
     pub(super) os_version: Option<String>,
-    /// Cloud-init is inside and gets the user data.
+    /// Cloud-init is inside and gets the user data; looked for in a tarball if it is not said.
     #[arg(long)]
     #[serde(default)]
     pub(super) cloud_init: bool,
     /// Lower-case hex SHA-256 of the archive; one that differs is refused. Needed with a URL.
     #[arg(long)]
     pub(super) sha256: Option<String>,
+    /// Name of the signal that asks its init to stop (`SIGPWR`); hosts find it out if it is not given.
+    #[arg(long)]
+    pub(super) stop_signal: Option<String>,
+    /// A user that the image has and whom root's keys are for as well.
+    #[arg(long)]
+    pub(super) default_user: Option<String>,
 }
 
-/// An archive to import: a tarball of a root file system, plain or packed with gzip, xz or zstd.
+/// An archive to import: a tarball of a root file system, plain or packed with gzip, xz or zstd, or a squashfs.
 #[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::Import)]
 pub(super) struct Import {
@@ -145,7 +158,7 @@ pub(super) async fn list(app: &App) -> Result<Vec<Image>> {
 
 /// Imports an archive from a URL or a file.
 pub(super) async fn import(app: &App, import: Import) -> Result<Image> {
-    check_name(&import.named.name)?;
+    import.named.check()?;
     let store = store(app);
     let sha256 = import.named.sha256.as_deref();
     let stored = match (&import.url, &import.path) {
@@ -180,8 +193,9 @@ pub(super) async fn build(app: &App, build: Build) -> Result<Image> {
 
 /// Offers an archive that stands in the store.
 pub(super) async fn offer(app: &App, named: Named, stored: Stored) -> Result<Image> {
-    check_name(&named.name)?;
+    named.check()?;
     let (flavor, version) = system(&named.name);
+    let cloud_init = named.cloud_init || finds_cloud_init(app, &stored).await?;
     let new = db::images::NewImage {
         description: named.description.unwrap_or_else(|| named.name.clone()),
         os_flavor: named.os_flavor.unwrap_or(flavor),
@@ -191,7 +205,9 @@ pub(super) async fn offer(app: &App, named: Named, stored: Stored) -> Result<Ima
         size_bytes: i64::try_from(stored.size_bytes).map_err(anyhow::Error::from)?,
         disk_bytes: 0,
         format: stored.format,
-        cloud_init: named.cloud_init,
+        cloud_init,
+        stop_signal: named.stop_signal,
+        default_user: named.default_user,
     };
     let image = db::images::create(&app.db, &new).await?;
     tell_hosts(app).await?;
@@ -249,9 +265,39 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     }
 }
 
+impl Named {
+    /// Whether everything in it can be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        check_name(&self.name)?;
+        if let Some(name) = self.stop_signal.as_deref().filter(|name| stop_signal(name).is_none()) {
+            let message = format!("'{name}' is no signal that stops an init, such as SIGPWR or SIGRTMIN+3");
+            return Err(Error::invalid("stop_signal", message));
+        }
+        if let Some(name) = self.default_user.as_deref().filter(|name| !metadata::is_user(name)) {
+            return Err(Error::invalid("default_user", format!("'{name}' is no user name")));
+        }
+        Ok(())
+    }
+}
+
+async fn finds_cloud_init(app: &App, stored: &Stored) -> Result<bool> {
+    let Some(path) = store(app).path(&stored.sha256) else { return Ok(false) };
+    let format = stored.format;
+    let found = tokio::task::spawn_blocking(move || metadata::finds_cloud_init(&path, format)).await;
+    Ok(found.map_err(anyhow::Error::from)?.unwrap_or(false))
+}
+
+/// Systems that the hcloud API has a word for.
+const KNOWN: &[&str] = &["debian", "ubuntu", "fedora", "centos", "rocky", "alma", "opensuse"];
+
+/// The hcloud API's word for a system (`AlmaLinux`); none where it has none.
+pub(super) fn known_flavor(os: &str) -> Option<String> {
+    let os = os.to_ascii_lowercase();
+    KNOWN.iter().find(|known| os.starts_with(**known)).map(|known| (*known).to_owned())
+}
+
 /// Kind and version of the system, as its name tells (`debian-12`).
 fn system(name: &str) -> (String, Option<String>) {
-    const KNOWN: &[&str] = &["debian", "ubuntu", "fedora", "centos", "rocky", "alma", "opensuse"];
     let (flavor, version) = name.split_once('-').map_or((name, None), |(f, v)| (f, Some(v)));
     if KNOWN.contains(&flavor) {
         (flavor.to_owned(), version.map(str::to_owned))

@@ -15,6 +15,7 @@ mod pools;
 mod projects;
 mod reference;
 mod servers;
+mod streams;
 mod tasks;
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod tokens;
@@ -39,6 +40,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(hosts::router())
         .merge(plans::router())
         .merge(images::router())
+        .merge(streams::router())
         .merge(pools::router())
         .merge(places::router())
         .merge(projects::router())
@@ -84,6 +86,7 @@ mod tests {
             .merge(hosts::router())
             .merge(plans::router())
             .merge(images::router())
+            .merge(streams::router())
             .merge(pools::router())
             .merge(places::router())
             .merge(projects::router())

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::images::{ImageResponse, Named, check_name, offer, store};
+use super::images::{ImageResponse, Named, offer, store};
 use crate::api::Problems;
 use crate::app::App;
 use crate::auth::Operator;
@@ -28,7 +28,7 @@ async fn put(
     Query(named): Query<Named>,
     body: Body,
 ) -> Result<(StatusCode, Json<ImageResponse>)> {
-    check_name(&named.name)?;
+    named.check()?;
     let body = body.into_data_stream().map_err(std::io::Error::other);
     let reader = tokio_util::io::StreamReader::new(body);
     let stored = store(&app).import(std::pin::pin!(reader), named.sha256.as_deref()).await?;

@@ -32,6 +32,10 @@ pub struct Image {
     pub format: String,
     /// Whether cloud-init is inside.
     pub cloud_init: bool,
+    /// Name of the signal that asks its init to stop.
+    pub stop_signal: Option<String>,
+    /// A user that the image has and whom root's keys are for as well.
+    pub default_user: Option<String>,
     /// Since when it is not offered any more.
     pub retired_at: Option<DateTime<Utc>>,
     /// Since when it is there.
@@ -59,6 +63,10 @@ pub struct NewImage {
     pub format: ArchiveFormat,
     /// Whether cloud-init is inside.
     pub cloud_init: bool,
+    /// Name of the signal that asks its init to stop.
+    pub stop_signal: Option<String>,
+    /// A user that the image has and whom root's keys are for as well.
+    pub default_user: Option<String>,
 }
 
 /// All images, also retired ones, by id.
@@ -66,7 +74,7 @@ pub async fn list(db: &PgPool) -> Result<Vec<Image>> {
     let all = sqlx::query_as!(
         Image,
         "select id, name, description, os_flavor, os_version, architecture, sha256, size_bytes, disk_bytes, format,
-                cloud_init, retired_at, created_at from images order by id"
+                cloud_init, stop_signal, default_user, retired_at, created_at from images order by id"
     );
     Ok(all.fetch_all(db).await?)
 }
@@ -84,7 +92,7 @@ pub async fn by_ids(db: &PgPool, ids: &[i64]) -> Result<Vec<Image>> {
     let some = sqlx::query_as!(
         Image,
         "select id, name, description, os_flavor, os_version, architecture, sha256, size_bytes, disk_bytes, format,
-                cloud_init, retired_at, created_at from images where id = any($1) order by id",
+                cloud_init, stop_signal, default_user, retired_at, created_at from images where id = any($1) order by id",
         ids
     );
     Ok(some.fetch_all(db).await?)
@@ -95,7 +103,7 @@ pub(super) async fn find_offered(db: &PgPool, id: Option<i64>, name: &str) -> Re
     let found = sqlx::query_as!(
         Image,
         "select id, name, description, os_flavor, os_version, architecture, sha256, size_bytes, disk_bytes, format,
-                cloud_init, retired_at, created_at from images
+                cloud_init, stop_signal, default_user, retired_at, created_at from images
          where retired_at is null and (id = $1 or name = $2) order by id = $1 desc limit 1",
         id,
         name
@@ -109,7 +117,7 @@ pub async fn create(db: &PgPool, new: &NewImage) -> Result<Image> {
     let same = sqlx::query_as!(
         Image,
         "select id, name, description, os_flavor, os_version, architecture, sha256, size_bytes, disk_bytes, format,
-                cloud_init, retired_at, created_at from images
+                cloud_init, stop_signal, default_user, retired_at, created_at from images
          where name = $1 and retired_at is null for update",
         new.name
     );
@@ -124,10 +132,10 @@ pub async fn create(db: &PgPool, new: &NewImage) -> Result<Image> {
     let made = sqlx::query_as!(
         Image,
         "insert into images (name, description, os_flavor, os_version, sha256, size_bytes, disk_bytes, format,
-                             cloud_init)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                             cloud_init, stop_signal, default_user)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          returning id, name, description, os_flavor, os_version, architecture, sha256, size_bytes, disk_bytes,
-                   format, cloud_init, retired_at, created_at",
+                   format, cloud_init, stop_signal, default_user, retired_at, created_at",
         new.name,
         new.description,
         new.os_flavor,
@@ -136,7 +144,9 @@ pub async fn create(db: &PgPool, new: &NewImage) -> Result<Image> {
         new.size_bytes,
         new.disk_bytes,
         format_name(new.format),
-        new.cloud_init
+        new.cloud_init,
+        new.stop_signal,
+        new.default_user
     );
     let made = made.fetch_one(&mut *tx).await.map_err(|e| match broken_constraint(&e) {
         Some("images_name_key") => {
@@ -166,5 +176,7 @@ pub fn format_name(format: ArchiveFormat) -> &'static str {
         ArchiveFormat::TarGz => "tar_gz",
         ArchiveFormat::TarXz => "tar_xz",
         ArchiveFormat::TarZst => "tar_zst",
+        ArchiveFormat::Squashfs => "squashfs",
+        ArchiveFormat::Unknown => "unknown",
     }
 }

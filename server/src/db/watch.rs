@@ -32,7 +32,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
                   v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data,
                   v.frozen, v.restart_policy, v.autostart_order,
-                  i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init,
+                  i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
                   a.ip as "ip?: IpNet"
            from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
@@ -51,7 +51,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
 /// When the database fails, or holds a row that no version of ours has written.
 pub async fn images(db: &PgPool, host: i64) -> anyhow::Result<Vec<ImageRef>> {
     let rows = sqlx::query!(
-        "select id, sha256, size_bytes, format, cloud_init from images i
+        "select id, sha256, size_bytes, format, cloud_init, stop_signal, default_user from images i
          where retired_at is null
             or exists (select from vps v where v.image_id = i.id and v.host_id = $1 and v.deleted_at is null)
          order by id",
@@ -59,10 +59,19 @@ pub async fn images(db: &PgPool, host: i64) -> anyhow::Result<Vec<ImageRef>> {
     )
     .fetch_all(db)
     .await?;
-    let image = |r: (i64, String, i64, &str, bool)| -> anyhow::Result<ImageRef> {
-        Ok(ImageRef { id: ImageId(r.0), sha256: r.1, size_bytes: r.2, format: format(r.3)?, cloud_init: r.4 })
-    };
-    rows.into_iter().map(|r| image((r.id, r.sha256, r.size_bytes, &r.format, r.cloud_init))).collect()
+    let mut images = Vec::with_capacity(rows.len());
+    for row in rows {
+        images.push(ImageRef {
+            id: ImageId(row.id),
+            sha256: row.sha256,
+            size_bytes: row.size_bytes,
+            format: format(&row.format)?,
+            cloud_init: row.cloud_init,
+            stop_signal: row.stop_signal,
+            default_user: row.default_user,
+        });
+    }
+    Ok(images)
 }
 
 /// The host's settings.
@@ -109,6 +118,8 @@ struct Row {
     size_bytes: i64,
     format: String,
     cloud_init: bool,
+    stop_signal: Option<String>,
+    default_user: Option<String>,
     ip: Option<IpNet>,
 }
 
@@ -140,6 +151,8 @@ impl Row {
                 size_bytes: self.size_bytes,
                 format: format(&self.format)?,
                 cloud_init: self.cloud_init,
+                stop_signal: self.stop_signal,
+                default_user: self.default_user,
             },
             limits: Limits {
                 cpu_milli: self.cpu_milli,
@@ -179,6 +192,7 @@ fn format(s: &str) -> anyhow::Result<ArchiveFormat> {
         "tar_gz" => Ok(ArchiveFormat::TarGz),
         "tar_xz" => Ok(ArchiveFormat::TarXz),
         "tar_zst" => Ok(ArchiveFormat::TarZst),
+        "squashfs" => Ok(ArchiveFormat::Squashfs),
         other => anyhow::bail!("'{other}' is no archive format"),
     }
 }

@@ -14,7 +14,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use crate::error::{Error, Result};
 
 pub mod debian;
+pub mod metadata;
 mod partial;
+pub mod simplestreams;
+pub mod source;
 
 use partial::Partial;
 
@@ -81,11 +84,42 @@ impl Store {
     /// `invalid_input` when reading fails, when it is no archive, larger than [`MAX_ARCHIVE_BYTES`], or not the one
     /// that `expected` names; internal when the data directory cannot be written.
     pub async fn import(&self, reader: impl AsyncRead + Unpin, expected: Option<&str>) -> Result<Stored> {
+        self.take(reader, expected, None).await
+    }
+
+    /// Takes an archive of which size and digest are known.
+    ///
+    /// # Errors
+    /// As [`Store::import`], and `invalid_input` when it is larger or smaller than `size` bytes.
+    pub async fn import_exact(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        sha256: &str,
+        size: u64,
+    ) -> Result<Stored> {
+        self.take(reader, Some(sha256), Some(size)).await
+    }
+
+    async fn take(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        expected: Option<&str>,
+        size: Option<u64>,
+    ) -> Result<Stored> {
         if let Some(digest) = expected.filter(|d| !is_digest(d)) {
             return Err(Error::invalid("sha256", format!("'{digest}' is not 64 lower-case hex digits")));
         }
         let mut partial = Partial::create(&self.dir).await?;
+        // One byte more is enough to see that there is more.
+        let reader = reader.take(size.unwrap_or(MAX_ARCHIVE_BYTES).saturating_add(1));
         let (sha256, size_bytes, format) = copy(reader, partial.file()).await?;
+        if let Some(wanted) = size.filter(|wanted| *wanted != size_bytes) {
+            let than = if size_bytes > wanted { "larger" } else { "smaller" };
+            let message = format!(
+                "the archive is {than} than the {wanted} bytes that were announced; it was not imported"
+            );
+            return Err(Error::invalid("image", message));
+        }
         if let Some(wanted) = expected.filter(|d| *d != sha256) {
             return Err(Error::invalid(
                 "sha256",
@@ -112,6 +146,8 @@ pub fn detect(head: &[u8]) -> Option<ArchiveFormat> {
         Some(ArchiveFormat::TarXz)
     } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         Some(ArchiveFormat::TarZst)
+    } else if head.starts_with(b"hsqs") {
+        Some(ArchiveFormat::Squashfs)
     } else if head.get(257..262) == Some(b"ustar") {
         Some(ArchiveFormat::Tar)
     } else {
@@ -149,7 +185,10 @@ async fn copy(
         out.write_all(chunk).await.map_err(anyhow::Error::from)?;
     }
     let format = detect(&head).ok_or_else(|| {
-        Error::invalid("image", "this is no tar archive, plain or packed with gzip, xz or zstd")
+        Error::invalid(
+            "image",
+            "this is neither a tar archive, plain or packed with gzip, xz or zstd, nor a squashfs",
+        )
     })?;
     Ok((hex::encode(hash.finalize()), size, format))
 }

@@ -11,6 +11,7 @@ mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
 mod fleet; // the agents' channel, word by word
 mod harness; // the harness itself
+mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle
 mod lifecycle; // a server from its creation to its end
 mod lists; // pages, order, filters

@@ -9,22 +9,24 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, fstatat, mkdirat};
 
-use super::shadow;
+use super::init::{self, Init};
+use super::{accounts, netconf, shadow, user_data};
 use crate::monitor::failure::{Failure, Step};
 use crate::monitor::tree::{Attributes, Tree};
-use crate::monitor::wire::{GuestNet, Start};
+use crate::monitor::wire::{FirstBoot, Start};
 
 /// The mark of a disk that has booted once.
 const BOOTED: &str = "booted";
 
-/// Writes them.
-pub(super) fn write(tree: &Tree, disk: BorrowedFd<'_>, start: &Start) -> Result<(), Failure> {
+/// Writes them; what people should know about them, if anything.
+pub(super) fn write(tree: &Tree, disk: BorrowedFd<'_>, start: &Start) -> Result<Option<String>, Failure> {
     every_boot(tree, start).step("writing the guest's runtime configuration")?;
     if has_booted(disk)? {
-        return Ok(());
+        return Ok(None);
     }
-    first_boot(tree, start).fatal("writing the guest's first files")?;
-    mkdirat(disk, BOOTED, Mode::S_IRWXU).step("noting the first boot")
+    let notice = first_boot(tree, start).fatal("writing the guest's first files")?;
+    mkdirat(disk, BOOTED, Mode::S_IRWXU).step("noting the first boot")?;
+    Ok(notice)
 }
 
 /// Whether this disk has had its first boot. The mark lies beside the overlay's layers, where the guest cannot see it,
@@ -40,11 +42,7 @@ fn has_booted(disk: BorrowedFd<'_>) -> Result<bool, Failure> {
 /// In `/run`, which is new at every boot.
 fn every_boot(tree: &Tree, start: &Start) -> io::Result<()> {
     if let Some(net) = &start.net {
-        // Where the image runs systemd-networkd, it configures what is configured already, instead of undoing it.
-        let directory = "/run/systemd/network";
-        tree.directory(directory, 0o755)?;
-        let unit = network_unit(net, &start.resolvers);
-        tree.write(&format!("{directory}/00-berth-eth0.network"), unit.as_bytes(), Attributes::root(0o644))?;
+        netconf::every_boot(tree, net, &start.resolvers)?;
     }
     // Distributions that put /tmp into memory size it by the machine; half of the plan's memory is meant.
     let directory = "/run/systemd/system/tmp.mount.d";
@@ -56,7 +54,7 @@ fn every_boot(tree: &Tree, start: &Start) -> io::Result<()> {
     tree.write(&format!("{directory}/berth.conf"), options.as_bytes(), Attributes::root(0o644))
 }
 
-fn first_boot(tree: &Tree, start: &Start) -> io::Result<()> {
+fn first_boot(tree: &Tree, start: &Start) -> io::Result<Option<String>> {
     let first = &start.first_boot;
     let public = Attributes::root(0o644);
     tree.directory("/etc", 0o755)?;
@@ -74,6 +72,10 @@ fn first_boot(tree: &Tree, start: &Start) -> io::Result<()> {
         tree.directory("/root/.ssh", 0o700)?;
         let keys = authorized_keys(&first.ssh_keys);
         tree.write("/root/.ssh/authorized_keys", keys.as_bytes(), Attributes::root(0o600))?;
+        if let Some(user) = &first.default_user {
+            // Not all images have the user that their description names, or a home for it.
+            let _ = accounts::authorize(tree, user, &keys);
+        }
     }
     if tree.exists("/etc/ssh/sshd_config.d") {
         tree.write("/etc/ssh/sshd_config.d/50-berth.conf", SSHD.as_bytes(), public)?;
@@ -85,17 +87,26 @@ fn first_boot(tree: &Tree, start: &Start) -> io::Result<()> {
         tree.write("/etc/ssh/ssh_host_ed25519_key", private.as_bytes(), Attributes::root(0o600))?;
         tree.write("/etc/ssh/ssh_host_ed25519_key.pub", public_key.as_bytes(), public)?;
     }
-    if let Some(seed) = &first.cloud_init {
-        let directory = "/var/lib/cloud/seed/nocloud";
-        tree.directory(directory, 0o755)?;
-        for (name, content) in [("meta-data", &seed.meta_data), ("user-data", &seed.user_data)] {
-            tree.write(&format!("{directory}/{name}"), content.as_bytes(), Attributes::root(0o600))?;
-        }
-        tree.directory("/etc/cloud/cloud.cfg.d", 0o755)?;
-        let no_network = b"network: {config: disabled}\n";
-        tree.write("/etc/cloud/cloud.cfg.d/00-berth-network.cfg", no_network, public)?;
+    if let Some(net) = &start.net {
+        netconf::first_boot(tree, net)?;
     }
-    Ok(())
+    provision(tree, first)
+}
+
+/// Makes the image's init at home, and gives the user data to whoever will act on it.
+fn provision(tree: &Tree, first: &FirstBoot) -> io::Result<Option<String>> {
+    let init = Init::of(tree);
+    let placed = match &first.cloud_init {
+        Some(seed) if user_data::has_cloud_init(tree) => {
+            user_data::seed(tree, seed)?;
+            user_data::Placed::default()
+        }
+        _ => user_data::place(tree, init, first.user_data.as_deref().unwrap_or_default())?,
+    };
+    let adapted = init::adapt(tree, init, placed.once);
+    // Without what runs it the script would lie there in silence; else an odd file is the image's own affair.
+    let unheard = adapted.err().filter(|_| placed.once.is_some());
+    Ok(unheard.map(|error| format!("the user data was NOT run: {error}")).or(placed.notice))
 }
 
 /// OpenSSH refuses root's password by default, but here it is what a tenant without a key is given. It is random and
@@ -142,19 +153,9 @@ fn authorized_keys(keys: &[String]) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-fn network_unit(net: &GuestNet, resolvers: &[IpAddr]) -> String {
-    let dns: String = resolvers.iter().map(|address| format!("DNS={address}\n")).collect();
-    format!(
-        "[Match]\nName=eth0\n\n[Network]\nAddress={}/32\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n{dns}\n\
-         [Route]\nGateway={}\nGatewayOnLink=yes\n",
-        net.address, net.gateway
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::wire::FirstBoot;
 
     #[test]
     fn machine_ids_are_32_digits() {
@@ -214,6 +215,8 @@ mod tests {
                 root_password_hash: None,
                 host_key: None,
                 cloud_init: None,
+                user_data: None,
+                default_user: None,
             },
         }
     }

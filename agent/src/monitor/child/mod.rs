@@ -5,11 +5,15 @@
 //! root user, builds its root, pivots, and lets go of the host's tree. From there no path can lead to the host any more,
 //! and everything else is done inside: the image may be hostile.
 
+mod accounts;
 pub(super) mod confine;
 mod console;
 mod devices;
 mod files;
+mod init;
+mod inittab;
 mod kernel_fs;
+mod netconf;
 pub(crate) mod program;
 mod root;
 pub(crate) mod seccomp;
@@ -17,6 +21,7 @@ pub(crate) mod shadow;
 mod sysctl;
 mod taken;
 pub(crate) mod transfer;
+mod user_data;
 mod users;
 
 use std::ffi::{CStr, CString};
@@ -94,14 +99,20 @@ fn become_init(start: &Start, parent: &Barrier) -> Result<std::convert::Infallib
     let net = start.net.map(|net| InterfaceConfig { address: net.address, gateway: net.gateway });
     configure_interface(net).step("configuring the guest's interface")?;
     sysctl::apply(kernel.proc.as_fd())?;
-    files::write(&tree, disk.as_fd(), start)?;
+    let notice = files::write(&tree, disk.as_fd(), start)?.unwrap_or_default();
     taken.lxcfs.attach(&tree);
     kernel_fs::boot_id(&tree)?;
     kernel_fs::mask(&tree)?;
     failpoint::hit("monitor.child.files");
 
     let (master, slave) = &console;
-    parent.send(Signal::Console, "", &[master.as_fd(), slave.as_fd()]).step("handing over the console")?;
+    if !notice.is_empty() {
+        // The first thing on the console; one that cannot be written to has other troubles.
+        let _ = nix::unistd::write(slave, format!("berth: {notice}\r\n").as_bytes());
+    }
+    parent
+        .send(Signal::Console, &notice, &[master.as_fd(), slave.as_fd()])
+        .step("handing over the console")?;
     root::share(&tree)?;
     drop(tree);
     confine::apply([slave.as_fd(); 3], start.open_files)?;
