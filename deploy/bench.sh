@@ -19,7 +19,12 @@ if [ $# = 0 ] || [[ " $* " == *" incus "* ]]; then
     deploy/incus/fetch.sh || [ $? = 3 ] # the benchmark says that there is none to compare with
 fi
 
+# Of all images one is measured, which is the one that Incus gets too.
+images=$root/target/bench-images
+mkdir -p "$images"
+ln -f target/images/debian-12.tar.zst "$images/"
+
 trap stop_test_postgres EXIT
 start_test_postgres
 step "measuring"
-BERTH_TEST_IMAGES=$root/target/images "${CARGO_TARGET_DIR:-$root/target}/release/berth-bench" "$@"
+BERTH_TEST_IMAGES=$images "${CARGO_TARGET_DIR:-$root/target}/release/berth-bench" "$@"
