@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reference::Reference;
-use super::{hosts, images, places, plans, pools, projects, tokens, users};
+use super::{hosts, images, places, plans, pools, projects, servers, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::hosts::Update;
-use crate::ids::{HostId, TokenId};
+use crate::domain::limits::Change;
+use crate::ids::{HostId, TokenId, VpsId};
 use crate::{db, serve};
 
 /// The operators' commands.
@@ -39,6 +40,9 @@ enum Command {
     /// Addresses.
     #[command(subcommand)]
     Pools(Pools),
+    /// Limits of single VPSes.
+    #[command(subcommand)]
+    Servers(Servers),
     /// Whose VPSes are whose.
     #[command(subcommand)]
     Projects(Projects),
@@ -106,6 +110,18 @@ enum Pools {
     Create(pools::NewPool),
     /// Delete a pool that no VPS has an address of.
     Delete { pool: Reference },
+}
+
+#[derive(clap::Subcommand)]
+enum Servers {
+    /// What a VPS (by id) may use, what became of that, and how often each limit was hit.
+    Limits { id: i64 },
+    /// Change single limits of a VPS (by id), running or not, also beyond its plan.
+    SetLimits {
+        id: i64,
+        #[command(flatten)]
+        wanted: Change,
+    },
 }
 
 #[derive(clap::Subcommand)]
@@ -222,6 +238,10 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         }
         Command::Pools(Pools::Create(new)) => one(pools::create(app, new).await?),
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
+        Command::Servers(Servers::Limits { id }) => one(servers::limits(app, VpsId(id)).await?),
+        Command::Servers(Servers::SetLimits { id, wanted }) => {
+            one(servers::set_limits(app, VpsId(id), &wanted).await?)
+        }
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Tokens(Tokens::List(of)) => {
@@ -360,6 +380,9 @@ mod tests {
             "x pools create nat2 10.9.0.0/24",
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",
+            "x servers limits 7",
+            "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
+            "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {
             Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod labels;
+pub mod limits;
 pub mod names;
 pub mod placement;
 pub mod power;

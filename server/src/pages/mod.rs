@@ -21,6 +21,7 @@ mod fields;
 mod fleet;
 mod graphs;
 mod keys;
+mod limits;
 mod names;
 mod preview;
 mod resize;

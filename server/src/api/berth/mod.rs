@@ -7,7 +7,12 @@
 //! [`MAX_BODY`](crate::api::MAX_BODY). Names of schemas begin with `berth::`, because two of one name would be merged into
 //! one, silently; types that `/v1` has too are used as they are.
 
+mod events;
+mod limits;
+
 use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use limits::{Limits, wanted};
 
 use crate::app::App;
 
@@ -15,5 +20,5 @@ use crate::app::App;
 pub(super) const PREFIX: &str = "/berth/v1";
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(limits::router()).merge(events::router())
 }
