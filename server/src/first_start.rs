@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use berth_proto::Limits;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 use sqlx::Connection as _;
@@ -118,12 +119,13 @@ fn default_plans() -> crate::error::Result<Vec<NewPlan>> {
         Ok(NewPlan {
             name: Slug::parse("name", name)?,
             description: format!("{cores} cores, {memory} GiB memory, {disk} GiB disk"),
-            cpu_milli: cores * 1000,
-            memory_bytes: memory << 30,
-            disk_bytes: disk << 30,
-            swap_bytes: 0,
-            pids: 4096,
-            bandwidth_mbit: 0,
+            limits: Limits {
+                cpu_milli: cores * 1000,
+                memory_bytes: memory << 30,
+                disk_bytes: disk << 30,
+                pids: 4096,
+                ..Limits::default()
+            },
             included_traffic: 20 << 40,
             price_hourly: Price::parse("price_hourly", hourly)?,
             price_monthly: Price::parse("price_monthly", monthly)?,
@@ -157,7 +159,8 @@ mod tests {
         assert!(
             plans
                 .windows(2)
-                .all(|p| p[0].memory_bytes < p[1].memory_bytes && p[0].cpu_milli < p[1].cpu_milli)
+                .map(|p| (p[0].limits, p[1].limits))
+                .all(|(a, b)| a.memory_bytes < b.memory_bytes && a.cpu_milli < b.cpu_milli)
         );
     }
 

@@ -7,17 +7,22 @@ use sqlx::PgPool;
 use crate::wait;
 
 /// Questions whose answer must be empty: each finds what would be a catastrophe, or a slow leak.
-const NEVER: [(&str, &str); 6] = [
+const NEVER: [(&str, &str); 7] = [
     (
         "a host's sums differ from its VPSes",
         "select h.name || ': ' || h.allocated_cpu_milli || ' of cpu, ' || h.allocated_memory || ' of memory, '
-             || h.allocated_disk || ' of disk, ' || h.vps_count || ' VPSes; really '
-             || coalesce(sum(v.cpu_milli), 0) || ', ' || coalesce(sum(v.memory_bytes), 0) || ', '
-             || coalesce(sum(v.disk_bytes), 0) || ', ' || count(v.id)
-         from hosts h left join vps v on v.host_id = h.id and v.deleted_at is null
+             || h.allocated_disk || ' of disk, ' || h.allocated_cpu_guarantee_milli || ' of cpu guaranteed, '
+             || h.vps_count || ' VPSes; really '
+             || coalesce(sum(greatest(v.cpu_milli, p.cpu_milli)), 0) || ', '
+             || coalesce(sum(greatest(v.memory_bytes, p.memory_bytes)), 0) || ', '
+             || coalesce(sum(v.disk_bytes), 0) || ', '
+             || coalesce(sum(greatest(v.cpu_guarantee_milli, p.cpu_guarantee_milli)), 0) || ', ' || count(v.id)
+         from hosts h left join vps v on v.host_id = h.id and v.deleted_at is null left join plans p on p.id = v.plan_id
          group by h.id
-         having h.allocated_cpu_milli <> coalesce(sum(v.cpu_milli), 0)
-             or h.allocated_memory <> coalesce(sum(v.memory_bytes), 0)
+         having h.allocated_cpu_milli <> coalesce(sum(greatest(v.cpu_milli, p.cpu_milli)), 0)
+             or h.allocated_memory <> coalesce(sum(greatest(v.memory_bytes, p.memory_bytes)), 0)
+             or h.allocated_cpu_guarantee_milli
+                <> coalesce(sum(greatest(v.cpu_guarantee_milli, p.cpu_guarantee_milli)), 0)
              or h.allocated_disk <> coalesce(sum(v.disk_bytes), 0)
              or h.vps_count <> count(v.id)",
     ),
@@ -28,6 +33,16 @@ const NEVER: [(&str, &str); 6] = [
          where enrolled_at is not null and last_report_at is not null
            and (allocated_memory > capacity_memory or allocated_disk > capacity_disk
              or allocated_cpu_milli > capacity_cpu_milli * cpu_overcommit)",
+    ),
+    (
+        "a host guarantees more than it has",
+        "select h.name || ': ' || sum(v.cpu_guarantee_milli) || ' of ' || h.capacity_cpu_milli || ' of cpu, '
+             || sum(v.memory_guarantee_bytes) || ' of ' || h.capacity_memory || ' of memory'
+         from hosts h join vps v on v.host_id = h.id and v.deleted_at is null
+         where h.enrolled_at is not null and h.last_report_at is not null
+         group by h.id
+         having sum(v.cpu_guarantee_milli) > h.capacity_cpu_milli
+             or sum(v.memory_guarantee_bytes) > h.capacity_memory",
     ),
     (
         "an address belongs to a VPS that is gone",

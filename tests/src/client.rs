@@ -1,4 +1,5 @@
-//! An HTTP client that trusts no answer: everything under `/v1` is validated against the hcloud API's description.
+//! An HTTP client that trusts no answer: everything under `/v1` is validated against the hcloud API's description, and
+//! everything under `/berth` against the one that the server gives of itself.
 
 use std::time::Duration;
 
@@ -95,6 +96,11 @@ impl Api {
         self.send(Method::PUT, path, Some(body.into().to_string())).await
     }
 
+    /// Changes a part.
+    pub async fn patch(&self, path: &str, body: impl Into<Value>) -> Answer {
+        self.send(Method::PATCH, path, Some(body.into().to_string())).await
+    }
+
     /// Deletes.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None).await
@@ -135,8 +141,28 @@ impl Api {
                 "{request} answers {status} with what the hcloud API does not describe:\n{wrong}\nin {text}"
             );
         }
+        if path.starts_with("/berth/")
+            && let Err(wrong) = self.own_description().await?.check(method.as_str(), path, status, &body)
+        {
+            let text = String::from_utf8_lossy(&body);
+            panic!(
+                "{request} answers {status} with what our own description does not describe:\n{wrong}\nin {text}"
+            );
+        }
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Answer { request, status, headers, body })
+    }
+
+    /// The description that the server gives of itself.
+    async fn own_description(&self) -> Result<&'static openapi::Spec, String> {
+        static OWN: tokio::sync::OnceCell<openapi::Spec> = tokio::sync::OnceCell::const_new();
+        let load = async || {
+            let answer = self.http.get(format!("{}/openapi.json", self.base)).send().await;
+            let text = answer.map_err(|e| format!("/openapi.json: {e:?}"))?.text().await;
+            let text = text.map_err(|e| format!("/openapi.json: {e:?}"))?;
+            openapi::Spec::parse(&text).map_err(|e| format!("/openapi.json: {e}"))
+        };
+        OWN.get_or_try_init(load).await
     }
 
     /// Waits until an action has ended and returns it.

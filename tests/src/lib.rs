@@ -12,5 +12,6 @@ pub mod e2e;
 pub mod openapi;
 pub mod proxy;
 pub mod raw_agent;
+pub mod raw_host;
 pub mod wait;
 pub mod world;

@@ -1,5 +1,5 @@
 //! Are our answers what hcloud clients expect? Every response of the tenant API that a test sees is validated against
-//! the hcloud API's own description.
+//! the hcloud API's own description; and every response of our own API against the description that the server serves.
 //!
 //! That description is OpenAPI 3.0, whose schemas are almost JSON Schema. Two things are rewritten: `nullable`, and
 //! references, which are gathered (only those that are needed) under `$defs`. Fields of ours that the description does
@@ -69,16 +69,16 @@ impl Spec {
         let paths = self.document["paths"].as_object().ok_or("the description has no paths")?;
         let path = path.split('?').next().unwrap_or(path);
         let template =
-            match_template(paths.keys(), path).ok_or_else(|| format!("{path} is not in the hcloud API"))?;
+            match_template(paths.keys(), path).ok_or_else(|| format!("{path} is not in the description"))?;
         let operation = &paths[template][method.to_lowercase()];
         if operation.is_null() && status >= 400 {
-            return self.check_schema("error", &error_schema(), body); // a method that hcloud does not have either
+            return self.check_schema("error", &self.error_schema(), body); // a method that hcloud does not have either
         }
         let responses = &operation["responses"];
         let class = format!("{}XX", status / 100);
         let described = [status.to_string(), class].into_iter().find(|key| responses.get(key).is_some());
         let key = described
-            .ok_or_else(|| format!("{method} {template} does not answer {status} in the hcloud API"))?;
+            .ok_or_else(|| format!("{method} {template} does not answer {status} in the description"))?;
         let schema = &responses[&key]["content"]["application/json"]["schema"];
         if schema.is_null() {
             return if body.is_empty() { Ok(()) } else { Err(format!("{status} must have no body")) };
@@ -118,6 +118,13 @@ impl Spec {
         let built = Arc::new(built);
         validators.insert(name.to_owned(), Arc::clone(&built));
         Ok(built)
+    }
+
+    /// The schema of errors, which hcloud and we call differently.
+    fn error_schema(&self) -> Value {
+        let all = &self.document["components"]["schemas"];
+        let name = ["error_response", "ErrorResponse"].into_iter().find(|name| all.get(name).is_some());
+        json!({"$ref": format!("{PREFIX}{}", name.unwrap_or("error_response"))})
     }
 
     /// The named schemas that `schema` needs, directly or not.
@@ -197,10 +204,6 @@ fn rewrite_refs(value: &mut Value) {
         }
         _ => {}
     }
-}
-
-fn error_schema() -> Value {
-    json!({"$ref": format!("{PREFIX}error_response")})
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::create::PlanChoice;
 use crate::format::{Bytes, Cores, Field, When};
 use crate::graph::{Graph, Range};
 use crate::icon::{Icon, icon};
+use crate::limits::{EventRow, LimitRow};
 use crate::shell::{ProjectLink, Shell};
 use crate::status::Status;
 
@@ -54,6 +55,7 @@ impl ActionRow {
             "freeze_server" => "Freeze",
             "thaw_server" => "Thaw",
             "change_server_type" => "Resize",
+            "change_limits" => "Change limits",
             "reset_password" | "reset_server_password" => "Reset root password",
             "request_console" => "Open console",
             other => return other.replace('_', " "),
@@ -157,6 +159,12 @@ pub struct ServerLive {
     pub server: ServerView,
     /// Its newest actions, newest first.
     pub activity: Vec<ActionRow>,
+    /// Its limits.
+    pub limits: Vec<LimitRow>,
+    /// Whether its host has carried out what is asked for now.
+    pub limits_current: bool,
+    /// What happened to it, newest first.
+    pub events: Vec<EventRow>,
     /// Its graphs.
     pub graphs: Vec<Graph>,
     /// The span of the graphs.
@@ -177,6 +185,8 @@ part!(Doing, "parts/server_doing.html");
 part!(Facts, "parts/server_facts.html");
 part!(Graphs, "parts/server_graphs.html");
 part!(Activity, "parts/server_activity.html");
+part!(Limits, "parts/server_limits.html");
+part!(Events, "parts/server_events.html");
 
 impl ServerLive {
     /// The moving parts by the id of their element.
@@ -190,6 +200,8 @@ impl ServerLive {
             ("server-facts", Facts { live: self }.render()?),
             ("server-graphs", Graphs { live: self }.render()?),
             ("server-activity", Activity { live: self }.render()?),
+            ("server-limits", Limits { live: self }.render()?),
+            ("server-events", Events { live: self }.render()?),
         ])
     }
 

@@ -67,6 +67,8 @@ fn what_a_tenant_typed_is_never_markup() {
     server.live.server.fault = Some(bad());
     server.live.activity[0].error = Some((bad(), bad()));
     server.live.activity[0].command = bad();
+    (server.live.events[0].text, server.live.events[0].kind) = (bad(), bad());
+    (server.live.limits[0].why, server.live.limits[0].hits) = (Some(bad()), Some(bad()));
     server.password = Some(bad());
     server.delete = field();
     server.refused = Some(bad());

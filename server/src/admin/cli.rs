@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reference::Reference;
-use super::{hosts, images, places, plans, pools, projects, servers, streams, tokens, users};
+use super::{hosts, images, places, plans, pools, projects, server_limits, servers, streams, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::hosts::Update;
+use crate::domain::limits::Change;
 use crate::ids::{HostId, TokenId, VpsId};
 use crate::{db, serve};
 
@@ -114,14 +115,6 @@ enum Pools {
 }
 
 #[derive(clap::Subcommand)]
-enum Projects {
-    /// All projects.
-    List,
-    /// Make a project.
-    Create(projects::NewProject),
-}
-
-#[derive(clap::Subcommand)]
 enum Servers {
     /// Change a server of any project.
     Set {
@@ -129,6 +122,22 @@ enum Servers {
         #[command(flatten)]
         change: servers::Change,
     },
+    /// What a VPS (by id) may use, what became of that, and how often each limit was hit.
+    Limits { id: i64 },
+    /// Change single limits of a VPS (by id), running or not, also beyond its plan.
+    SetLimits {
+        id: i64,
+        #[command(flatten)]
+        wanted: Change,
+    },
+}
+
+#[derive(clap::Subcommand)]
+enum Projects {
+    /// All projects.
+    List,
+    /// Make a project.
+    Create(projects::NewProject),
 }
 
 #[derive(clap::Subcommand)]
@@ -238,6 +247,10 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         }
         Command::Pools(Pools::Create(new)) => one(pools::create(app, new).await?),
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
+        Command::Servers(Servers::Limits { id }) => one(server_limits::limits(app, VpsId(id)).await?),
+        Command::Servers(Servers::SetLimits { id, wanted }) => {
+            one(server_limits::set_limits(app, VpsId(id), &wanted).await?)
+        }
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
@@ -380,6 +393,9 @@ mod tests {
             "x servers set 7 --autostart-order -5",
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",
+            "x servers limits 7",
+            "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
+            "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {
             Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

@@ -14,6 +14,7 @@ mod plans;
 mod pools;
 mod projects;
 mod reference;
+mod server_limits;
 mod servers;
 mod streams;
 mod tasks;
@@ -48,6 +49,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(tokens::router())
         .merge(users::router())
         .merge(tasks::router())
+        .merge(server_limits::router())
         .split_for_parts();
     let (uploads, upload_description) = OpenApiRouter::<App>::new().merge(upload::router()).split_for_parts();
     let router = router
@@ -94,11 +96,12 @@ mod tests {
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())
+            .merge(servers::router())
             .split_for_parts()
             .1;
         let names: Vec<String> =
             description.components.expect("there are schemas").schemas.into_keys().collect();
-        let shared = ["Status", "Suite"]; // types that really are the same
+        let shared = ["ActionStatus", "Status", "Suite", "berth.Limit", "berth.LimitChange", "berth.Limits"]; // types that really are the same
         assert!(names.len() > 20, "{names:?}");
         for name in names {
             assert!(name.starts_with("operators.") || shared.contains(&name.as_str()), "{name}");

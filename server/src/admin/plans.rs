@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use berth_proto::Limits;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +36,26 @@ pub(super) struct Plan {
     pids: i64,
     /// Each way, Mbit/s; 0 for unlimited.
     bandwidth_mbit: i64,
+    /// Share of the CPU when there is not enough for all, 1 to 10000; 100 is one core's. 0: by the cap.
+    cpu_weight: i64,
+    /// CPU that is there whatever others do, in thousandths of a core; 0 for none.
+    cpu_guarantee_milli: i64,
+    /// Memory in bytes from which on the server is slowed down and its cache reclaimed; 0 for none.
+    memory_high_bytes: i64,
+    /// Memory in bytes that is not taken from the server however short its host is; 0 for none.
+    memory_guarantee_bytes: i64,
+    /// Bytes read from the disk a second; 0 for no limit.
+    disk_read_bps: i64,
+    /// Bytes written to the disk a second; 0 for no limit.
+    disk_write_bps: i64,
+    /// Reads of the disk a second; 0 for no limit.
+    disk_read_iops: i64,
+    /// Writes to the disk a second; 0 for no limit.
+    disk_write_iops: i64,
+    /// Files and directories on the disk; 0 for what a disk of its size usually has.
+    inodes: i64,
+    /// Descriptors that one process may open; 0 for the host's own limit.
+    open_files: i64,
     /// Traffic a month that the price includes, bytes.
     included_traffic: i64,
     /// Net.
@@ -58,6 +79,16 @@ impl From<db::plans::Plan> for Plan {
             swap_bytes: p.swap_bytes,
             pids: p.pids,
             bandwidth_mbit: p.bandwidth_mbit,
+            cpu_weight: p.cpu_weight,
+            cpu_guarantee_milli: p.cpu_guarantee_milli,
+            memory_high_bytes: p.memory_high_bytes,
+            memory_guarantee_bytes: p.memory_guarantee_bytes,
+            disk_read_bps: p.disk_read_bps,
+            disk_write_bps: p.disk_write_bps,
+            disk_read_iops: p.disk_read_iops,
+            disk_write_iops: p.disk_write_iops,
+            inodes: p.inodes,
+            open_files: p.open_files,
             included_traffic: p.included_traffic,
             price_hourly: p.price_hourly,
             price_monthly: p.price_monthly,
@@ -99,6 +130,46 @@ pub(super) struct NewPlan {
     #[arg(long, default_value_t = 0)]
     #[serde(default)]
     bandwidth_mbit: i64,
+    /// Share of the CPU when there is not enough for all, 1 to 10000; 100 is one core's. 0: by the cap.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    cpu_weight: i64,
+    /// CPU that is there whatever others do, in thousandths of a core; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    cpu_guarantee_milli: i64,
+    /// Memory in bytes from which on the server is slowed down and its cache reclaimed; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    memory_high_bytes: i64,
+    /// Memory in bytes that is not taken from the server however short its host is; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    memory_guarantee_bytes: i64,
+    /// Bytes read from the disk a second; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    disk_read_bps: i64,
+    /// Bytes written to the disk a second; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    disk_write_bps: i64,
+    /// Reads of the disk a second; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    disk_read_iops: i64,
+    /// Writes to the disk a second; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    disk_write_iops: i64,
+    /// Files and directories on the disk; 0 for what a disk of its size usually has.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    inodes: i64,
+    /// Descriptors that one process may open; 0 for the host's own limit.
+    #[arg(long, default_value_t = 0)]
+    #[serde(default)]
+    open_files: i64,
     /// Traffic a month that the price includes, in bytes.
     #[arg(long, default_value_t = 0)]
     #[serde(default)]
@@ -111,6 +182,29 @@ pub(super) struct NewPlan {
     #[arg(long, default_value_t = free())]
     #[serde(default = "free")]
     price_monthly: String,
+}
+
+impl NewPlan {
+    fn limits(&self) -> Limits {
+        Limits {
+            cpu_milli: self.cpu_milli,
+            memory_bytes: self.memory_bytes,
+            disk_bytes: self.disk_bytes,
+            swap_bytes: self.swap_bytes,
+            pids: self.pids,
+            bandwidth_mbit: self.bandwidth_mbit,
+            cpu_weight: self.cpu_weight,
+            cpu_guarantee_milli: self.cpu_guarantee_milli,
+            memory_high_bytes: self.memory_high_bytes,
+            memory_guarantee_bytes: self.memory_guarantee_bytes,
+            disk_read_bps: self.disk_read_bps,
+            disk_write_bps: self.disk_write_bps,
+            disk_read_iops: self.disk_read_iops,
+            disk_write_iops: self.disk_write_iops,
+            inodes: self.inodes,
+            open_files: self.open_files,
+        }
+    }
 }
 
 fn default_pids() -> i64 {
@@ -140,18 +234,10 @@ pub(super) async fn list(app: &App) -> Result<Vec<Plan>> {
 
 /// Offers a plan.
 pub(super) async fn create(app: &App, new: NewPlan) -> Result<Plan> {
-    let NewPlan {
-        description, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids, bandwidth_mbit, ..
-    } = new;
     let row = db::plans::NewPlan {
         name: Slug::parse("name", &new.name)?,
-        description,
-        cpu_milli,
-        memory_bytes,
-        disk_bytes,
-        swap_bytes,
-        pids,
-        bandwidth_mbit,
+        limits: new.limits(),
+        description: new.description,
         included_traffic: new.included_traffic,
         price_hourly: Price::parse("price_hourly", &new.price_hourly)?,
         price_monthly: Price::parse("price_monthly", &new.price_monthly)?,

@@ -26,7 +26,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
 
 /// A body as it came, for those who need its bytes as well as what they mean.
 #[derive(Clone, Debug)]
-pub(super) struct Raw(pub(super) Bytes);
+pub(crate) struct Raw(pub(crate) Bytes);
 
 impl<S: Sync> FromRequest<S> for Raw {
     type Rejection = Error;

@@ -43,6 +43,8 @@ pub struct Host {
     pub cpu_overcommit: f64,
     /// CPU that is sold, thousandths of a core.
     pub allocated_cpu_milli: i64,
+    /// CPU that is guaranteed to VPSes, thousandths of a core; never more than the host has.
+    pub allocated_cpu_guarantee_milli: i64,
     /// Memory that is sold, bytes.
     pub allocated_memory: i64,
     /// Disk that is sold, bytes.
@@ -74,7 +76,7 @@ macro_rules! select {
                       when h.last_report_at > now() - interval '60 seconds' then 'online' else 'offline' end as "state!",
                  h.cordoned, h.enrolled_at, h.revoked_at, h.last_report_at, h.agent_version,
                  h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
-                 h.allocated_cpu_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
+                 h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                  h.facts, h.metrics, h.images, h.orphans, h.created_at
                from hosts h join datacenters d on d.id = h.datacenter_id join locations l on l.id = d.location_id "#
             + $rest

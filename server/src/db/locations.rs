@@ -79,6 +79,8 @@ pub async fn available_plans(db: &PgPool) -> Result<Vec<(DatacenterId, PlanId)>>
               and h.allocated_memory + p.memory_bytes <= h.capacity_memory
               and h.allocated_disk + p.disk_bytes <= h.capacity_disk
               and h.allocated_cpu_milli + p.cpu_milli <= floor(h.capacity_cpu_milli * h.cpu_overcommit)
+              and (p.cpu_guarantee_milli = 0
+                   or h.allocated_cpu_guarantee_milli + p.cpu_guarantee_milli <= h.capacity_cpu_milli)
          where h.enrolled_at is not null and h.revoked_at is null and not h.cordoned
            and h.last_report_at > now() - interval '60 seconds'
          order by 1, 2"

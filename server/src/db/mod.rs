@@ -22,6 +22,7 @@ pub mod actions;
 pub mod addresses;
 pub mod console;
 pub mod enrol;
+pub mod events;
 pub mod firewalls;
 pub mod graphs;
 pub mod hosts;

@@ -1,8 +1,10 @@
 //! Plans: what can be rented, and for how much. The hcloud API calls them server types.
 
+use berth_proto::Limits;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
+use crate::domain::limits::check_plan;
 use crate::domain::names::Slug;
 use crate::domain::price::Price;
 use crate::error::{Error, Result, broken_constraint};
@@ -31,6 +33,26 @@ pub struct Plan {
     pub pids: i64,
     /// Bandwidth each way in Mbit/s; 0 for unlimited.
     pub bandwidth_mbit: i64,
+    /// As [`Limits::cpu_weight`].
+    pub cpu_weight: i64,
+    /// As [`Limits::cpu_guarantee_milli`].
+    pub cpu_guarantee_milli: i64,
+    /// As [`Limits::memory_high_bytes`].
+    pub memory_high_bytes: i64,
+    /// As [`Limits::memory_guarantee_bytes`].
+    pub memory_guarantee_bytes: i64,
+    /// As [`Limits::disk_read_bps`].
+    pub disk_read_bps: i64,
+    /// As [`Limits::disk_write_bps`].
+    pub disk_write_bps: i64,
+    /// As [`Limits::disk_read_iops`].
+    pub disk_read_iops: i64,
+    /// As [`Limits::disk_write_iops`].
+    pub disk_write_iops: i64,
+    /// As [`Limits::inodes`].
+    pub inodes: i64,
+    /// As [`Limits::open_files`].
+    pub open_files: i64,
     /// Traffic a month that the price includes, in bytes.
     pub included_traffic: i64,
     /// Net price, a decimal with ten places.
@@ -48,6 +70,29 @@ impl Plan {
     #[must_use]
     pub fn cores(&self) -> i64 {
         (self.cpu_milli + 999) / 1000
+    }
+
+    /// All that a VPS of this plan may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            cpu_milli: self.cpu_milli,
+            memory_bytes: self.memory_bytes,
+            swap_bytes: self.swap_bytes,
+            disk_bytes: self.disk_bytes,
+            pids: self.pids,
+            bandwidth_mbit: self.bandwidth_mbit,
+            cpu_weight: self.cpu_weight,
+            cpu_guarantee_milli: self.cpu_guarantee_milli,
+            memory_high_bytes: self.memory_high_bytes,
+            memory_guarantee_bytes: self.memory_guarantee_bytes,
+            disk_read_bps: self.disk_read_bps,
+            disk_write_bps: self.disk_write_bps,
+            disk_read_iops: self.disk_read_iops,
+            disk_write_iops: self.disk_write_iops,
+            inodes: self.inodes,
+            open_files: self.open_files,
+        }
     }
 }
 
@@ -82,18 +127,8 @@ pub struct NewPlan {
     pub name: Slug,
     /// For people.
     pub description: String,
-    /// CPU in thousandths of a core.
-    pub cpu_milli: i64,
-    /// Memory in bytes.
-    pub memory_bytes: i64,
-    /// Disk in bytes.
-    pub disk_bytes: i64,
-    /// Swap in bytes.
-    pub swap_bytes: i64,
-    /// Processes and threads.
-    pub pids: i64,
-    /// Bandwidth each way in Mbit/s; 0 for unlimited.
-    pub bandwidth_mbit: i64,
+    /// What a VPS of it may use.
+    pub limits: Limits,
     /// Traffic a month that the price includes, in bytes.
     pub included_traffic: i64,
     /// Net price.
@@ -107,7 +142,8 @@ pub async fn list(db: &PgPool) -> Result<Vec<Plan>> {
     let all = sqlx::query_as!(
         Plan,
         r#"select id, name, description, architecture, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
-                  bandwidth_mbit, included_traffic, price_hourly::text as "price_hourly!",
+                  bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes, memory_guarantee_bytes,
+                  disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops, inodes, open_files, included_traffic, price_hourly::text as "price_hourly!",
                   price_monthly::text as "price_monthly!", retired_at, created_at
            from plans order by id"#
     );
@@ -119,7 +155,8 @@ pub async fn offered(db: &PgPool) -> Result<Vec<Plan>> {
     let all = sqlx::query_as!(
         Plan,
         r#"select id, name, description, architecture, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
-                  bandwidth_mbit, included_traffic, price_hourly::text as "price_hourly!",
+                  bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes, memory_guarantee_bytes,
+                  disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops, inodes, open_files, included_traffic, price_hourly::text as "price_hourly!",
                   price_monthly::text as "price_monthly!", retired_at, created_at
            from plans where retired_at is null order by plans.price_monthly, id"#
     );
@@ -156,7 +193,8 @@ pub(super) async fn find_offered(db: &PgPool, id: Option<i64>, name: &str) -> Re
     let found = sqlx::query_as!(
         Plan,
         r#"select id, name, description, architecture, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
-                  bandwidth_mbit, included_traffic, price_hourly::text as "price_hourly!",
+                  bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes, memory_guarantee_bytes,
+                  disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops, inodes, open_files, included_traffic, price_hourly::text as "price_hourly!",
                   price_monthly::text as "price_monthly!", retired_at, created_at
            from plans where retired_at is null and (id = $1 or name = $2) order by id = $1 desc limit 1"#,
         id,
@@ -165,24 +203,54 @@ pub(super) async fn find_offered(db: &PgPool, id: Option<i64>, name: &str) -> Re
     Ok(found.fetch_optional(db).await?)
 }
 
+/// A plan by its id, also a retired one.
+pub(super) async fn get(db: impl PgExecutor<'_>, id: PlanId) -> Result<Plan> {
+    let found = sqlx::query_as!(
+        Plan,
+        r#"select id, name, description, architecture, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
+                  bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes, memory_guarantee_bytes,
+                  disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops, inodes, open_files, included_traffic,
+                  price_hourly::text as "price_hourly!", price_monthly::text as "price_monthly!", retired_at, created_at
+           from plans where id = $1"#,
+        id.0
+    );
+    found.fetch_optional(db).await?.ok_or(Error::NotFound("server type"))
+}
+
 /// Offers a plan.
 pub async fn create(db: &PgPool, new: &NewPlan) -> Result<Plan> {
+    check_plan(&new.limits)?;
+    let l = &new.limits;
     let made = sqlx::query_as!(
         Plan,
         r#"insert into plans (name, description, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
-                              bandwidth_mbit, included_traffic, price_hourly, price_monthly)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::numeric, $11::text::numeric)
+                              bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes,
+                              memory_guarantee_bytes, disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops,
+                              inodes, open_files, included_traffic, price_hourly, price_monthly)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                   $20::text::numeric, $21::text::numeric)
            returning id, name, description, architecture, cpu_milli, memory_bytes, disk_bytes, swap_bytes, pids,
-                  bandwidth_mbit, included_traffic, price_hourly::text as "price_hourly!",
-                  price_monthly::text as "price_monthly!", retired_at, created_at"#,
+                  bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes, memory_guarantee_bytes,
+                  disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops, inodes, open_files, included_traffic,
+                  price_hourly::text as "price_hourly!", price_monthly::text as "price_monthly!", retired_at, created_at"#,
         new.name.as_str(),
         new.description,
-        new.cpu_milli,
-        new.memory_bytes,
-        new.disk_bytes,
-        new.swap_bytes,
-        new.pids,
-        new.bandwidth_mbit,
+        l.cpu_milli,
+        l.memory_bytes,
+        l.disk_bytes,
+        l.swap_bytes,
+        l.pids,
+        l.bandwidth_mbit,
+        l.cpu_weight,
+        l.cpu_guarantee_milli,
+        l.memory_high_bytes,
+        l.memory_guarantee_bytes,
+        l.disk_read_bps,
+        l.disk_write_bps,
+        l.disk_read_iops,
+        l.disk_write_iops,
+        l.inodes,
+        l.open_files,
         new.included_traffic,
         new.price_hourly.as_str(),
         new.price_monthly.as_str()

@@ -41,6 +41,10 @@ pub(crate) struct Row {
     pub(crate) state: String,
     /// Whether it was seen to stand still.
     pub(crate) frozen: bool,
+    /// When the guest was started that was observed last.
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    /// What was observed last of its limits.
+    pub(crate) limits: Option<Value>,
 }
 
 /// Takes the host's row and notes what the report says of the host. None when a newer report was here already.
@@ -85,7 +89,8 @@ pub(crate) async fn take(tx: &mut PgConnection, host: i64, report: &Report) -> a
 pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> anyhow::Result<Vec<Row>> {
     let rows = sqlx::query!(
         r#"select id, project_id, generation, host_seq, power, boot_epoch, password_epoch, restart_policy, observed_state,
-                  observed_frozen, deleting_at is not null as "deleting!", deleted_at is not null as "deleted!",
+                  observed_frozen, observed_started_at, observed_limits,
+                  deleting_at is not null as "deleting!", deleted_at is not null as "deleted!",
                   observed_at is not null as "seen_before!"
            from vps where host_id = $1 and (deleted_at is null or id = any($2)) order by id"#,
         host,
@@ -110,6 +115,8 @@ pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> an
             seen_before: r.seen_before,
             state: r.observed_state,
             frozen: r.observed_frozen,
+            started_at: r.observed_started_at,
+            limits: r.observed_limits,
         });
     }
     Ok(found)
@@ -151,10 +158,11 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
         r#"update vps v set
              observed_generation = u.generation, observed_state = u.state, observed_boot_epoch = u.boot_epoch,
              observed_password_epoch = u.password_epoch, observed_started_at = u.started_at, observed_exit = u.exit,
-             observed_fault = u.fault, observed_metrics = u.metrics, observed_frozen = u.frozen, observed_at = now()
+             observed_fault = u.fault, observed_metrics = u.metrics, observed_frozen = u.frozen,
+             observed_limits = u.limits, observed_at = now()
            from unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[],
-                       $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::boolean[])
-             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics, frozen)
+                       $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::boolean[], $12::jsonb[])
+             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics, frozen, limits)
            where v.id = u.id and v.host_id = $1"#,
         host,
         &column(|s| s.id.0),
@@ -167,10 +175,16 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
         &json(|s| s.fault.as_ref().map(serde_json::to_value).transpose())? as &[Option<Value>],
         &json(|s| s.metrics.map(serde_json::to_value).transpose())? as &[Option<Value>],
         &seen.iter().map(|s| s.frozen).collect::<Vec<bool>>(),
+        &json(limits_value)? as &[Option<Value>],
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// What became of the limits, as the database keeps it; none where the host says nothing of them.
+pub(crate) fn limits_value(seen: &VpsObserved) -> serde_json::Result<Option<Value>> {
+    if seen.limits.is_empty() { Ok(None) } else { serde_json::to_value(&seen.limits).map(Some) }
 }
 
 /// A state as the database and the wire spell it.
@@ -181,7 +195,7 @@ pub(crate) fn state_name(seen: &VpsObserved) -> serde_json::Result<String> {
 /// Notes that nobody knows what these VPSes of the host are doing.
 pub(crate) async fn lost(tx: &mut PgConnection, host: i64, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
-        "update vps set observed_state = 'unknown', observed_metrics = null, observed_at = now()
+        "update vps set observed_state = 'unknown', observed_metrics = null, observed_limits = null, observed_at = now()
          where host_id = $1 and id = any($2)",
         host,
         ids

@@ -40,6 +40,14 @@ pub struct Point {
     pub net_in_packets: f64,
     /// Packets out a second.
     pub net_out_packets: f64,
+    /// Times a second that memory was wanted above the limit.
+    pub hit_memory_max: f64,
+    /// Processes a second that were killed for want of memory.
+    pub hit_oom_kills: f64,
+    /// Forks a second that were refused.
+    pub hit_pids_max: f64,
+    /// Time that runnable processes waited for the CPU limit; 100 is one process all the time.
+    pub cpu_throttled_percent: f64,
 }
 
 /// Load of a host in one bucket of time.
@@ -89,11 +97,13 @@ pub async fn insert(
     sqlx::query!(
         "insert into vps_samples (vps_id, at, cpu_usec, memory_bytes, swap_bytes, pids, disk_used_bytes,
              disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
-             net_in_bytes, net_out_bytes, net_in_packets, net_out_packets)
-         select u.id, now(), u.a, u.b, u.c, u.d, u.e, u.f, u.g, u.h, u.i, u.j, u.k, u.l, u.m
+             net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
+             hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec)
+         select u.id, now(), u.a, u.b, u.c, u.d, u.e, u.f, u.g, u.h, u.i, u.j, u.k, u.l, u.m, u.n, u.o, u.p, u.q
          from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                      $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-                     $13::bigint[], $14::bigint[]) as u(id, a, b, c, d, e, f, g, h, i, j, k, l, m)
+                     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+                as u(id, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)
          on conflict do nothing",
         &ids,
         &column(|m| m.cpu_usec),
@@ -109,6 +119,10 @@ pub async fn insert(
         &column(|m| m.net_out_bytes),
         &column(|m| m.net_in_packets),
         &column(|m| m.net_out_packets),
+        &column(|m| m.hits.memory_max),
+        &column(|m| m.hits.oom_kills),
+        &column(|m| m.hits.pids_max),
+        &column(|m| m.hits.cpu_throttled_usec),
     )
     .execute(tx)
     .await?;
@@ -132,9 +146,11 @@ pub async fn series(
         r#"with pairs as (
              select at, extract(epoch from at - lag(at) over w)::float8 as dt, memory_bytes, swap_bytes, disk_used_bytes,
                array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
-                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets] as now,
+                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
+                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec] as now,
                lag(array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
-                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets]) over w as was
+                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
+                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec]) over w as was
              from vps_samples
              where vps_id = $1 and at > $2::timestamptz - make_interval(secs => $5) and at < $3
              window w as (order by at)
@@ -149,7 +165,10 @@ pub async fn series(
              (sum(d[2]) / sum(dt))::float8 as "disk_read_bytes!", (sum(d[3]) / sum(dt))::float8 as "disk_write_bytes!",
              (sum(d[4]) / sum(dt))::float8 as "disk_read_ops!", (sum(d[5]) / sum(dt))::float8 as "disk_write_ops!",
              (sum(d[6]) / sum(dt))::float8 as "net_in_bytes!", (sum(d[7]) / sum(dt))::float8 as "net_out_bytes!",
-             (sum(d[8]) / sum(dt))::float8 as "net_in_packets!", (sum(d[9]) / sum(dt))::float8 as "net_out_packets!"
+             (sum(d[8]) / sum(dt))::float8 as "net_in_packets!", (sum(d[9]) / sum(dt))::float8 as "net_out_packets!",
+             (sum(d[10]) / sum(dt))::float8 as "hit_memory_max!", (sum(d[11]) / sum(dt))::float8 as "hit_oom_kills!",
+             (sum(d[12]) / sum(dt))::float8 as "hit_pids_max!",
+             (sum(d[13]) / sum(dt) / 10000)::float8 as "cpu_throttled_percent!"
            from deltas group by 1 order by 1"#,
         vps,
         from,

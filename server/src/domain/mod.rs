@@ -7,6 +7,7 @@ pub mod console;
 pub mod firewall;
 pub mod labels;
 pub mod life;
+pub mod limits;
 pub mod names;
 pub mod placement;
 pub mod power;

@@ -2,7 +2,7 @@
 //!
 //! Filter, then score. A host must be enrolled, not revoked, not cordoned, heard of within the last minute, in the
 //! wanted place, of the wanted architecture, and have room in memory, disk and CPU (CPU times the operator's
-//! overcommit). Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
+//! overcommit, but guaranteed CPU without it). Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
 //! small penalty for using them unevenly; a host that has the image unpacked already is worth a fifth of a host's load.
 //! Ties go to fewer VPSes, then to the smaller id, so the answer depends on nothing but the input.
 //!
@@ -49,6 +49,9 @@ pub struct Candidate {
 pub struct Resources {
     /// Thousandths of a core.
     pub cpu_milli: i64,
+    /// Thousandths of a core that are guaranteed: sold once, whatever the overcommit. Of a host's capacity this field
+    /// is not looked at: all its CPU can be guaranteed.
+    pub cpu_guarantee_milli: i64,
     /// Bytes.
     pub memory_bytes: i64,
     /// Bytes.
@@ -114,6 +117,8 @@ pub enum Lack {
     Memory(i64),
     /// This much CPU.
     Cpu(i64),
+    /// This much CPU that is guaranteed to nobody.
+    CpuGuarantee(i64),
     /// An address.
     Address,
 }
@@ -127,6 +132,7 @@ impl fmt::Display for Lack {
             Self::Disk(bytes) => write!(f, "{} of disk", Bytes(*bytes)),
             Self::Memory(bytes) => write!(f, "{} of memory", Bytes(*bytes)),
             Self::Cpu(milli) => write!(f, "{} cores", *milli as f64 / 1000.0),
+            Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
             Self::Address => f.write_str("an IPv4 address"),
         }
     }
@@ -139,7 +145,9 @@ impl fmt::Display for WhyNot {
             Lack::Host => write!(f, "there is no host in {place}"),
             Lack::Ready => write!(f, "no host in {place} takes new servers at the moment"),
             Lack::Architecture => write!(f, "no host in {place} has {lack}"),
-            Lack::Disk(_) | Lack::Memory(_) | Lack::Cpu(_) => write!(f, "no host in {place} has {lack} free"),
+            Lack::Disk(_) | Lack::Memory(_) | Lack::Cpu(_) | Lack::CpuGuarantee(_) => {
+                write!(f, "no host in {place} has {lack} free")
+            }
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
         }
     }
@@ -224,6 +232,8 @@ pub fn lack_of_room(
         Some(Lack::Memory(wanted.memory_bytes))
     } else if !fits(allocated.cpu_milli, wanted.cpu_milli, cpu) {
         Some(Lack::Cpu(wanted.cpu_milli))
+    } else if !fits(allocated.cpu_guarantee_milli, wanted.cpu_guarantee_milli, capacity.cpu_milli) {
+        Some(Lack::CpuGuarantee(wanted.cpu_guarantee_milli))
     } else {
         None
     }

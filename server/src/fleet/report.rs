@@ -7,7 +7,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
-use berth_proto::{HostMetrics, Report, ReportAck, VpsId, VpsMetrics, VpsObserved, VpsState};
+use berth_proto::{
+    HostMetrics, LimitName, LimitState, Report, ReportAck, VpsEvent, VpsHappening, VpsId, VpsMetrics,
+    VpsObserved, VpsState,
+};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::Fleet;
 use super::outcome::{Change, Decision, Waiting, decide, missing};
@@ -22,6 +26,8 @@ use crate::wake::Changed;
 /// Numbers beyond this are nonsense, and sums of them still fit.
 const LARGEST: i64 = 1 << 53;
 const MOST_VPSES: usize = 20_000;
+/// Events of one guest that a report may tell.
+const MOST_EVENTS: usize = 16;
 
 /// What is to be told after the commit.
 #[derive(Default)]
@@ -85,6 +91,7 @@ async fn take_in(
     let ours: HashSet<i64> = rows.iter().map(|r| r.wanted.id).collect();
     let known: Vec<&VpsObserved> = report.vpses.iter().filter(|v| ours.contains(&v.id.0)).collect();
     db::report::observed(tx, caller.id, &known).await?;
+    note_events(tx, &known, &rows, news).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
@@ -99,8 +106,7 @@ async fn take_in(
         let actions = waiting.get(&row.wanted.id).map_or(&[][..], Vec::as_slice);
         let decision = match seen.get(&VpsId(row.wanted.id)) {
             Some(seen) => {
-                let state = db::report::state_name(seen).map_err(anyhow::Error::from)?;
-                if state != row.state || seen.frozen != row.frozen {
+                if differs(seen, row)? {
                     news.projects.insert(row.project);
                 }
                 decide(&row.wanted, actions, seen, report.watch_seq)
@@ -156,6 +162,36 @@ impl Changes {
     }
 }
 
+/// Whether pages show something else than before.
+fn differs(seen: &VpsObserved, row: &Row) -> Result<bool> {
+    let limits = db::report::limits_value(seen).map_err(anyhow::Error::from)?;
+    Ok(changed(seen, row)? || limits != row.limits)
+}
+
+/// Whether a VPS is in another state, frozen or not, or has another guest, than before.
+fn changed(seen: &VpsObserved, row: &Row) -> Result<bool> {
+    let state = db::report::state_name(seen).map_err(anyhow::Error::from)?;
+    Ok(state != row.state || seen.frozen != row.frozen || seen.started_at != row.started_at)
+}
+
+/// What happened to guests.
+async fn note_events(tx: &mut Tx, known: &[&VpsObserved], rows: &[Row], news: &mut News) -> Result<()> {
+    let by_id: HashMap<i64, &Row> = rows.iter().map(|row| (row.wanted.id, row)).collect();
+    let mut live = Vec::new();
+    let mut other = Vec::new();
+    for seen in known {
+        let Some(row) = by_id.get(&seen.id.0).filter(|row| !row.wanted.deleted) else { continue };
+        live.push(*seen);
+        if changed(seen, row)? {
+            other.push(*seen);
+        }
+    }
+    for vps in db::events::note(tx, &live, &other).await? {
+        news.projects.extend(by_id.get(&vps).map(|row| row.project));
+    }
+    Ok(())
+}
+
 /// VPSes that the host has and that are not ours to run there: unknown ids, another host's, deleted ones.
 async fn note_orphans(
     tx: &mut Tx,
@@ -201,14 +237,14 @@ fn sane(mut report: Report) -> Result<Report> {
         number("vpses.generation", vps.generation)?;
         number("vpses.boot_epoch", vps.boot_epoch)?;
         number("vpses.password_epoch", vps.password_epoch)?;
-        vps.started_at = vps
-            .started_at
-            .filter(|at| (0..=LARGEST >> 10).contains(&at.timestamp_micros().div_euclid(1 << 10)));
+        vps.started_at = vps.started_at.filter(|at| sane_time(*at)).map(|at| at.trunc_subsecs(6)); // as the database keeps it, or it would differ from itself
         if let Some(fault) = &mut vps.fault {
             fault.code = text::line(&fault.code, 64);
             fault.message = text::line(&fault.message, 2000);
         }
         vps.metrics = vps.metrics.map(sane_vps_metrics);
+        sane_limits(&mut vps.limits);
+        sane_events(&mut vps.events);
     }
     report.agent_version = text::line(&report.agent_version, 64);
     for n in
@@ -226,6 +262,39 @@ fn sane(mut report: Report) -> Result<Report> {
         report.facts = Some(facts);
     }
     Ok(report)
+}
+
+fn sane_time(at: DateTime<Utc>) -> bool {
+    (0..=LARGEST >> 10).contains(&at.timestamp_micros().div_euclid(1 << 10))
+}
+
+/// Each limit once, and only what this release knows.
+fn sane_limits(limits: &mut Vec<LimitState>) {
+    let mut named = HashSet::new();
+    limits.retain(|state| state.limit != LimitName::Unknown && named.insert(state.limit));
+    for state in limits {
+        state.asked = state.asked.clamp(0, LARGEST);
+        state.applied = state.applied.map(|figure| figure.clamp(0, LARGEST));
+        state.why = state.why.take().map(|why| text::line(&why, 500)).filter(|why| !why.is_empty());
+    }
+}
+
+/// The newest events, in order; the name of a killed process is the guest's own word.
+fn sane_events(events: &mut Vec<VpsEvent>) {
+    events.retain(|event| (1..=LARGEST).contains(&event.seq) && sane_time(event.at));
+    events.sort_by_key(|event| event.seq);
+    events.dedup_by_key(|event| event.seq);
+    events.drain(..events.len().saturating_sub(MOST_EVENTS));
+    for event in events {
+        match &mut event.what {
+            VpsHappening::OomKill { victim, pid } => {
+                *victim = text::name(victim, 16);
+                *pid = pid.filter(|pid| *pid > 0);
+            }
+            VpsHappening::LimitHit { count, .. } => *count = (*count).clamp(0, LARGEST),
+            VpsHappening::Unknown => {}
+        }
+    }
 }
 
 fn sane_host_metrics(m: HostMetrics) -> HostMetrics {
@@ -320,5 +389,40 @@ mod tests {
         let vps = &sane.vpses[0];
         let fault = vps.fault.as_ref().unwrap();
         assert_eq!((fault.code.as_str(), fault.message.len(), vps.started_at), ("x y", 2000, None));
+    }
+
+    #[test]
+    fn words_of_guests_about_limits_are_cut_to_size() {
+        let event = |seq: i64, victim: &str| {
+            serde_json::json!({"seq": seq, "at": "2026-01-01T00:00:00Z",
+                               "what": {"kind": "oom_kill", "victim": victim, "pid": -4}})
+        };
+        let mut events: Vec<_> = (0..40).rev().map(|seq| event(seq, "a\u{0}b\n<script>cdefghijk")).collect();
+        events.push(event(39, "again"));
+        events.push(serde_json::json!({"seq": 38, "at": "-9999-01-01T00:00:00Z", "what": {"kind": "oom_kill", "victim": ""}}));
+        events.push(serde_json::json!({"seq": 50, "at": "2026-01-01T00:00:00Z", "what": {"kind": "of_tomorrow", "x": 1}}));
+        let sane = sane(report(serde_json::json!({
+            "vpses": [{"id": 1, "generation": 1, "state": "running", "events": events,
+                       "started_at": "2026-01-01T00:00:00.123456789Z",
+                       "limits": [{"limit": "pids", "asked": -1, "applied": i64::MAX, "why": "w\n".repeat(900)},
+                                  {"limit": "pids", "asked": 1}, {"limit": "of_tomorrow", "asked": 1},
+                                  {"limit": "cpu_milli", "asked": 5, "why": " "}]}],
+        })))
+        .unwrap();
+        let vps = &sane.vpses[0];
+        assert_eq!(vps.started_at.unwrap().timestamp_subsec_nanos(), 123_456_000);
+        let seqs: Vec<i64> = vps.events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (25..40).chain([50]).collect::<Vec<_>>(), "the newest, each once");
+        assert_eq!(
+            vps.events[0].what,
+            VpsHappening::OomKill { victim: "a?b?<script>cdef".into(), pid: None }
+        );
+        let limits: Vec<_> =
+            vps.limits.iter().map(|l| (l.limit, l.asked, l.applied, l.why.is_some())).collect();
+        assert_eq!(
+            limits,
+            [(LimitName::Pids, 0, Some(LARGEST), true), (LimitName::CpuMilli, 5, None, false)]
+        );
+        assert!(vps.limits[0].why.as_ref().unwrap().len() <= 500);
     }
 }

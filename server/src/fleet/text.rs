@@ -5,7 +5,14 @@ pub(crate) fn line(s: &str, most: usize) -> String {
     s.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect::<String>().trim().to_owned()
 }
 
-/// The same for every string inside a JSON value, keys included.
+/// A name that somebody hostile has chosen, of at most `most` characters: what cannot be seen, or would change how the
+/// text around it is read, becomes a question mark.
+pub(super) fn name(s: &str, most: usize) -> String {
+    let harmless = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    s.chars().take(most).map(|c| if harmless(c) { c } else { '?' }).collect()
+}
+
+/// [`line`] for every string inside a JSON value, keys included.
 pub(super) fn clean(value: serde_json::Value, most: usize) -> serde_json::Value {
     use serde_json::Value;
     match value {
@@ -19,6 +26,12 @@ pub(super) fn clean(value: serde_json::Value, most: usize) -> serde_json::Value 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_have_no_tricks() {
+        assert_eq!(name("caf\u{e9} \u{202e}\u{0}\n\u{200b}\"'\\<b>", 99), "café ????\"'\\<b>");
+        assert_eq!(name("0123456789", 4), "0123");
+    }
 
     #[test]
     fn what_postgres_refuses_is_gone() {

@@ -91,6 +91,10 @@ mod tests {
             net_out_bytes: 0.0,
             net_in_packets: 0.0,
             net_out_packets: 0.0,
+            hit_memory_max: 0.0,
+            hit_oom_kills: 0.0,
+            hit_pids_max: 0.0,
+            cpu_throttled_percent: 0.0,
         }
     }
 

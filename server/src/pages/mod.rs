@@ -22,6 +22,7 @@ mod fleet;
 mod graphs;
 mod keys;
 mod life;
+mod limits;
 mod names;
 mod preview;
 mod resize;

@@ -10,8 +10,9 @@ use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::session::{Member, ThingId};
-use super::{cookies, graphs, resize, servers, views};
+use super::{cookies, graphs, limits, resize, servers, views};
 use crate::app::App;
+use crate::db::events as happenings;
 use crate::db::page::{Page as Part, Sort};
 use crate::db::{actions, vps};
 use crate::domain::power::Command;
@@ -21,6 +22,9 @@ use crate::wake::Changed;
 
 /// Actions on the page.
 const ACTIONS: i64 = 12;
+
+/// Events on the page.
+const EVENTS: i64 = 12;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Span {
@@ -201,10 +205,15 @@ impl View {
         let activity = actions::list(&app.db, project, &newest, Part::first(ACTIONS)).await?;
         let beside = servers::beside(app, std::slice::from_ref(found)).await?;
         let graphs = graphs::load(app, found, range, beside.now).await?;
+        let report = vps::limits(&app.db, project, self.id).await?;
+        let events = happenings::list(&app.db, project, self.id, Part::first(EVENTS)).await?;
         Ok(ServerLive {
             project: self.project.clone(),
             server: views::server(found, &beside, self.operator),
             activity: activity.items.iter().map(|action| views::action(action, beside.now)).collect(),
+            limits: limits::rows(&report),
+            limits_current: report.current,
+            events: events.items.iter().map(|event| limits::event(event, beside.now)).collect(),
             graphs,
             range,
         })

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use berth_proto::LimitHits;
 use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Unit, When};
 use chrono::{DateTime, Utc};
 
@@ -89,23 +88,6 @@ pub(super) fn row(vps: &Vps, beside: &Beside) -> ServerRow {
     }
 }
 
-/// The limits that a guest has hit since it was started, in words.
-fn limit_hits(hits: &LimitHits) -> Vec<String> {
-    let times = |n: i64| if n == 1 { "once".to_owned() } else { format!("{n} times") };
-    let killed = |n: i64| {
-        let what = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
-        format!("{what} killed for want of memory")
-    };
-    let waited = |usec: i64| format!("{:.1} s waited for CPU", usec as f64 / 1e6);
-    let all = [
-        (hits.oom_kills > 0).then(|| killed(hits.oom_kills)),
-        (hits.memory_max > 0).then(|| format!("memory full {}", times(hits.memory_max))),
-        (hits.pids_max > 0).then(|| format!("process limit hit {}", times(hits.pids_max))),
-        (hits.cpu_throttled_usec >= 100_000).then(|| waited(hits.cpu_throttled_usec)),
-    ];
-    all.into_iter().flatten().collect()
-}
-
 /// A server, whole. Operators see its host.
 pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
     let status = status(vps);
@@ -117,7 +99,7 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         restart_policy: policy_name(vps.restart_policy()),
         last_exit: vps.exit().map(exit_text),
         fault: fault(vps),
-        limit_hits: vps.metrics().map_or_else(Vec::new, |metrics| limit_hits(&metrics.hits)),
+        limit_hits: vps.metrics().map_or_else(Vec::new, |metrics| super::limits::hits(&metrics.hits)),
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         plan: vps.plan_name.clone(),
         cores: Cores(vps.cpu_milli),

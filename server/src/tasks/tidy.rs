@@ -1,5 +1,5 @@
-//! Keeps bounded what would grow: metric partitions are made ahead and dropped behind, ended sessions and spent
-//! enrolment tokens are removed. Running it twice at once, or not for a week, does no harm: samples of a day without
+//! Keeps bounded what would grow: metric partitions are made ahead and dropped behind, ended sessions, spent
+//! enrolment tokens and old events of guests are removed. Running it twice at once, or not for a week, does no harm: samples of a day without
 //! a partition land in the default one.
 
 use chrono::{Days, NaiveDate};
@@ -30,7 +30,10 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     crate::db::vps::forget_old_keys(db).await?;
     crate::db::console::forget(db).await?;
     crate::db::streams::forget(db).await?;
-    Ok(format!("dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens"))
+    let events = crate::db::events::forget(db).await?;
+    Ok(format!(
+        "dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens, {events} events"
+    ))
 }
 
 /// A partition for a day to come. Only days ahead: the default partition may already hold rows of today.

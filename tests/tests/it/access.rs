@@ -146,16 +146,17 @@ async fn every_route_asks_who_is_there() {
     assert_eq!(document["openapi"].as_str().map(|v| &v[..3]), Some("3.1"));
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {
-        for method in ["get", "put", "post", "delete"].into_iter().filter(|m| item.get(m).is_some()) {
+        for method in ["get", "put", "post", "patch", "delete"].into_iter().filter(|m| item.get(m).is_some())
+        {
             let url = fill(path);
-            let body = (method == "post" || method == "put").then(|| "{}".to_owned());
+            let body = ["post", "put", "patch"].contains(&method).then(|| "{}".to_owned());
             let method = method.to_uppercase().parse::<Method>().expect("a method");
             if url.starts_with("/v1/") || url.starts_with("/admin/") || url.starts_with("/berth/") {
                 seen += 1;
                 let answer = w.api.without_token().send(method.clone(), &url, body.clone()).await;
                 answer.refused(401, "unauthorized");
             }
-            if url.starts_with("/v1/") && path.contains("{id}") {
+            if (url.starts_with("/v1/") || url.starts_with("/berth/")) && path.contains("{id}") {
                 // Nothing has this id, so nothing of another project either; both must look the same.
                 w.api.send(method, &url, body).await.refused(404, "not_found");
             }
@@ -201,6 +202,9 @@ async fn the_description_has_what_was_promised() {
         ("get", "/v1/ssh_keys"),
         ("post", "/v1/ssh_keys"),
         ("get", "/v1/pricing"),
+        ("get", "/berth/v1/servers/{id}/limits"),
+        ("patch", "/berth/v1/servers/{id}/limits"),
+        ("get", "/berth/v1/servers/{id}/events"),
     ] {
         assert_ne!(document["paths"][path][method], Value::Null, "{method} {path} is missing");
     }

@@ -9,12 +9,15 @@ mod clients; // the stock hcloud CLI and hcloud-python
 mod console; // the serial console, from the ticket to the guest
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
+mod events; // what happened to guests, from the host's word to the page
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
+mod guarantees; // what is promised to one is promised to nobody else
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle
 mod lifecycle; // a server from its creation to its end
+mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters
 mod operators; // the operators' API
 mod replicas; // several servers on one database

@@ -1,5 +1,6 @@
 //! View structs with believable data, for the render tests and the gallery.
 
+use berth_proto::LimitName;
 use berth_web::*;
 use chrono::{DateTime, Duration, Utc};
 
@@ -123,6 +124,21 @@ pub(crate) fn action(id: i64, command: &str, status: &str, progress: i32, minute
     }
 }
 
+fn limit(limit: LimitName, asked: i64, applied: Option<i64>, why: Option<&str>) -> LimitRow {
+    LimitRow {
+        limit,
+        asked,
+        plan: 2 * asked,
+        applied,
+        why: why.map(str::to_owned),
+        hits: Some("once".into()),
+    }
+}
+
+fn event(id: i64, kind: &str, text: &str, minutes: i64) -> EventRow {
+    EventRow { id, kind: kind.into(), text: text.into(), at: ago(minutes) }
+}
+
 pub(crate) fn live() -> ServerLive {
     let mut activity = vec![
         action(31, "reboot_server", "running", 40, 0),
@@ -158,6 +174,18 @@ pub(crate) fn live() -> ServerLive {
             powers: Powers { on: false, off: true, freeze: true, thaw: false },
         },
         activity,
+        limits: vec![
+            limit(LimitName::CpuMilli, 2000, Some(2000), None),
+            limit(LimitName::MemoryBytes, 4 * GIB, Some(4 * GIB), None),
+            limit(
+                LimitName::DiskWriteBps,
+                50 << 20,
+                None,
+                Some("this host's kernel throttles no buffered writes (cgroup v1)"),
+            ),
+        ],
+        limits_current: true,
+        events: vec![event(7, "oom_kill", "Process “postgres” (pid 431) was killed for want of memory", 12)],
         graphs: graphs(Range::Hour, 20),
         range: Range::Hour,
     }
@@ -432,6 +460,8 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let mut server = server();
     server.live = ServerLive {
         activity: vec![],
+        limits: vec![],
+        events: vec![],
         graphs: graphs(Range::Day, i64::MAX),
         range: Range::Day,
         ..server.live

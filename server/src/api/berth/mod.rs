@@ -7,11 +7,15 @@
 //! [`MAX_BODY`](crate::api::MAX_BODY). Names of schemas begin with `berth::`, because two of one name would be merged into
 //! one, silently; types that `/v1` has too are used as they are.
 
+mod events;
 mod exec;
 mod files;
 mod life;
+mod limits;
 
 use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use limits::{Limits, wanted};
 
 use crate::app::App;
 
@@ -19,5 +23,10 @@ use crate::app::App;
 pub(super) const PREFIX: &str = "/berth/v1";
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(exec::router()).merge(files::router()).merge(life::router())
+    OpenApiRouter::new()
+        .merge(events::router())
+        .merge(exec::router())
+        .merge(files::router())
+        .merge(life::router())
+        .merge(limits::router())
 }

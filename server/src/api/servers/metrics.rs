@@ -28,8 +28,8 @@ const MIN_STEP: i64 = 10;
 /// A series: its name, and what it takes from a point.
 type Series = (&'static str, fn(&Point) -> f64);
 
-/// The series of each type. `memory` is ours.
-const TYPES: [(&str, &[Series]); 4] = [
+/// The series of each type. `memory` and `limits` are ours: the latter tells how often limits were hit, a second.
+const TYPES: [(&str, &[Series]); 5] = [
     ("cpu", &[("cpu", |p| p.cpu_percent)]),
     (
         "disk",
@@ -50,6 +50,15 @@ const TYPES: [(&str, &[Series]); 4] = [
         ],
     ),
     ("memory", &[("memory", |p| p.memory_bytes), ("swap", |p| p.swap_bytes)]),
+    (
+        "limits",
+        &[
+            ("limits.memory_max", |p| p.hit_memory_max),
+            ("limits.oom_kills", |p| p.hit_oom_kills),
+            ("limits.pids_max", |p| p.hit_pids_max),
+            ("limits.cpu_throttled", |p| p.cpu_throttled_percent),
+        ],
+    ),
 ];
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -100,7 +109,7 @@ impl Wanted {
             series.extend_from_slice(of_type);
         }
         if series.is_empty() {
-            return Err(Error::invalid("type", "is required: cpu, disk, network or memory"));
+            return Err(Error::invalid("type", "is required: cpu, disk, network, memory or limits"));
         }
         let time = |name: &str| {
             let text = query.one(name).ok_or_else(|| Error::invalid(name, "is required"))?;
@@ -131,7 +140,7 @@ impl Wanted {
 #[utoipa::path(get, path = "/servers/{id}/metrics", tag = "servers", security(("token" = [])),
     params(
         ("id" = i64, Path),
-        ("type" = Vec<String>, Query, description = "cpu, disk, network, memory"),
+        ("type" = Vec<String>, Query, description = "cpu, disk, network, memory, limits"),
         ("start" = String, Query, description = "ISO 8601"),
         ("end" = String, Query, description = "ISO 8601"),
         ("step" = Option<String>, Query, description = "Seconds; made longer when there would be over 500 points"),

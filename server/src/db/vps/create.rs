@@ -163,7 +163,7 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
                   coalesce(h.last_report_at > now() - interval '60 seconds', false) as "fresh!",
                   case h.facts->>'arch' when 'aarch64' then 'arm' else 'x86' end as "architecture!",
                   h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
-                  h.allocated_cpu_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
+                  h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                   h.images ? $1 as "has_image!",
                   exists (select 1 from addresses a join pools p on p.id = a.pool_id
                           where p.location_id = d.location_id and a.vps_id is null) as "has_address!"
@@ -180,11 +180,13 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
         architecture: r.architecture,
         capacity: Resources {
             cpu_milli: r.capacity_cpu_milli,
+            cpu_guarantee_milli: 0,
             memory_bytes: r.capacity_memory,
             disk_bytes: r.capacity_disk,
         },
         allocated: Resources {
             cpu_milli: r.allocated_cpu_milli,
+            cpu_guarantee_milli: r.allocated_cpu_guarantee_milli,
             memory_bytes: r.allocated_memory,
             disk_bytes: r.allocated_disk,
         },
@@ -205,16 +207,18 @@ async fn take_room(
     let taken = sqlx::query!(
         "update hosts h set seq = seq + 1, vps_count = vps_count + 1,
                 allocated_cpu_milli = allocated_cpu_milli + $2, allocated_memory = allocated_memory + $3,
-                allocated_disk = allocated_disk + $4
+                allocated_disk = allocated_disk + $4, allocated_cpu_guarantee_milli = allocated_cpu_guarantee_milli + $5::bigint
          from datacenters d
          where h.id = $1 and d.id = h.datacenter_id and not h.cordoned and h.revoked_at is null
            and allocated_cpu_milli + $2 <= floor(capacity_cpu_milli * cpu_overcommit)
            and allocated_memory + $3 <= capacity_memory and allocated_disk + $4 <= capacity_disk
+           and ($5::bigint = 0 or allocated_cpu_guarantee_milli + $5::bigint <= capacity_cpu_milli)
          returning h.seq, d.location_id",
         host.0,
         need.cpu_milli,
         need.memory_bytes,
-        need.disk_bytes
+        need.disk_bytes,
+        need.cpu_guarantee_milli
     );
     Ok(taken.fetch_optional(tx).await?.map(|r| (r.seq, r.location_id.into())))
 }
@@ -232,34 +236,34 @@ async fn insert(
     let Order { plan, image, keys, password_hash, .. } = order;
     let power = if new.start { Power::Running } else { Power::Stopped };
     let id = sqlx::query_scalar!(
-        "insert into vps (id, uuid, project_id, name, labels, host_id, plan_id, image_id, cpu_milli, memory_bytes,
-                          swap_bytes, disk_bytes, pids, bandwidth_mbit, host_seq, power, boot_epoch, mac, ssh_keys,
-                          root_password_hash, user_data) overriding system value
-         values ((select n from hosts h, lateral (select nextval(pg_get_serial_sequence('vps', 'id')) as n
+        "insert into vps (id, uuid, project_id, name, labels, host_id, image_id, host_seq, power, boot_epoch, mac,
+                          ssh_keys, root_password_hash, user_data, plan_id, cpu_milli, memory_bytes, swap_bytes,
+                          disk_bytes, pids, bandwidth_mbit, cpu_weight, cpu_guarantee_milli, memory_high_bytes,
+                          memory_guarantee_bytes, disk_read_bps, disk_write_bps, disk_read_iops, disk_write_iops,
+                          inodes, open_files) overriding system value
+         select (select n from hosts h, lateral (select nextval(pg_get_serial_sequence('vps', 'id')) as n
                                                   from generate_series(0, jsonb_array_length(h.orphans))) fresh
                   where h.id = $5 and not h.orphans @> to_jsonb(n) order by n limit 1),
-                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, p.id, p.cpu_milli, p.memory_bytes, p.swap_bytes,
+                p.disk_bytes, p.pids, p.bandwidth_mbit, p.cpu_weight, p.cpu_guarantee_milli, p.memory_high_bytes,
+                p.memory_guarantee_bytes, p.disk_read_bps, p.disk_write_bps, p.disk_read_iops, p.disk_write_iops,
+                p.inodes, p.open_files
+         from plans p where p.id = $14
          returning id",
         Uuid::new_v4(),
         project.0,
         new.name.as_str(),
         Json(&new.labels) as _,
         host.0,
-        plan.id.0,
         image.id.0,
-        plan.cpu_milli,
-        plan.memory_bytes,
-        plan.swap_bytes,
-        plan.disk_bytes,
-        plan.pids,
-        plan.bandwidth_mbit,
         seq,
         if power == Power::Running { "running" } else { "stopped" },
         i64::from(new.start),
         random_mac(),
         Json(keys) as _,
         password_hash.as_deref(),
-        new.user_data.as_ref().map(UserData::expose)
+        new.user_data.as_ref().map(UserData::expose),
+        plan.id.0
     );
     Ok(VpsId(id.fetch_one(tx).await.map_err(unique_name)?))
 }

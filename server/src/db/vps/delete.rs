@@ -6,9 +6,11 @@
 use sqlx::PgConnection;
 
 use super::lock::{lock, next_seq};
+use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, addresses, firewalls};
+use crate::db::{Tx, addresses, firewalls, plans};
+use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{ProjectId, VpsId};
@@ -65,22 +67,15 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
     let gone = sqlx::query!(
         "update vps set deleted_at = now(), root_password_hash = null, user_data = null
          where id = $1 and deleting_at is not null and deleted_at is null
-         returning project_id, host_id, cpu_milli, memory_bytes, disk_bytes",
+         returning project_id, host_id, plan_id",
         id.0
     );
     let Some(gone) = gone.fetch_optional(&mut **tx).await? else {
         return Ok(None);
     };
-    let release = sqlx::query!(
-        "update hosts set allocated_cpu_milli = allocated_cpu_milli - $2, allocated_memory = allocated_memory - $3,
-                          allocated_disk = allocated_disk - $4, vps_count = vps_count - 1
-         where id = $1",
-        gone.host_id,
-        gone.cpu_milli,
-        gone.memory_bytes,
-        gone.disk_bytes
-    );
-    release.execute(&mut **tx).await?;
+    let (limits, plan) =
+        (super::limits::of(tx, id).await?, plans::get(&mut **tx, gone.plan_id.into()).await?);
+    room::give_back(tx, gone.host_id.into(), &booked(&limits, &plan.limits())).await?;
     addresses::free(tx, id).await?;
     firewalls::forget(tx, id).await?;
     let running = actions::running(tx, id).await?;

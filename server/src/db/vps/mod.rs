@@ -1,7 +1,7 @@
 //! VPSes: the rented things.
 //!
 //! Reading is in `read`, and each change of desired state has a file of its own: `create`, `power`, `password`,
-//! `resize`, `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the
+//! `resize`, `limits`, `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the
 //! VPS's, decides, writes the new desired state under a new generation and the host's new sequence, writes the action,
 //! commits; then the host and the project's pages are woken.
 
@@ -9,18 +9,21 @@ mod create;
 mod delete;
 mod idempotency;
 mod life;
+mod limits;
 mod lock;
 mod order;
 mod password;
 mod power;
 mod read;
 mod resize;
+mod room;
 mod update;
 
 pub use create::{Created, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
 pub use life::{freeze, set_autostart_order, set_restart_policy};
+pub use limits::{Report as LimitsReport, limits, project_of, set_limits};
 pub(super) use lock::next_seq;
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;

@@ -6,7 +6,8 @@ use super::create::NewVps;
 use crate::app::App;
 use crate::db::images::{self, Image};
 use crate::db::plans::{self, Plan};
-use crate::domain::placement::{Need, Place, Resources};
+use crate::domain::limits::booked;
+use crate::domain::placement::{Need, Place};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 
@@ -94,8 +95,7 @@ pub(super) async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Resu
             Place::Datacenter(found.id.into(), found.name)
         }
     };
-    let resources =
-        Resources { cpu_milli: plan.cpu_milli, memory_bytes: plan.memory_bytes, disk_bytes: plan.disk_bytes };
+    let resources = booked(&plan.limits(), &plan.limits());
     let need = Need { resources, architecture: plan.architecture.clone(), address: new.ipv4, place };
     let keys = ssh_keys(app, project, &new.ssh_keys).await?;
     Ok(Order { plan, image, keys, need, password_hash: None })

@@ -13,7 +13,12 @@ fn host(id: i64) -> Candidate {
         cordoned: false,
         fresh: true,
         architecture: "x86".into(),
-        capacity: Resources { cpu_milli: 8000, memory_bytes: 32 * GIB, disk_bytes: 500 * GIB },
+        capacity: Resources {
+            cpu_milli: 8000,
+            cpu_guarantee_milli: 0,
+            memory_bytes: 32 * GIB,
+            disk_bytes: 500 * GIB,
+        },
         allocated: Resources::default(),
         cpu_overcommit: 4.0,
         vps_count: 0,
@@ -24,7 +29,12 @@ fn host(id: i64) -> Candidate {
 
 fn need() -> Need {
     Need {
-        resources: Resources { cpu_milli: 2000, memory_bytes: 2 * GIB, disk_bytes: 20 * GIB },
+        resources: Resources {
+            cpu_milli: 2000,
+            cpu_guarantee_milli: 500,
+            memory_bytes: 2 * GIB,
+            disk_bytes: 20 * GIB,
+        },
         architecture: "x86".into(),
         address: true,
         place: Place::Anywhere,
@@ -66,6 +76,11 @@ fn each_filter_says_what_was_missing() {
             "2 GiB of memory",
         ),
         (full(Resources { cpu_milli: 4 * all.cpu_milli - 1999, ..Resources::default() }), in_dc, "2 cores"),
+        (
+            full(Resources { cpu_guarantee_milli: all.cpu_milli - 499, ..Resources::default() }),
+            Place::Anywhere,
+            "0.5 guaranteed cores",
+        ),
         (Candidate { has_address: false, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
     ] {
         let message = choose(&[candidate], &Need { place, ..need() }).unwrap_err().to_string();
@@ -125,6 +140,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
             has_address: flags.1 || flags.3,
             allocated: Resources {
                 cpu_milli: cpu * 1000,
+                cpu_guarantee_milli: cpu * 250,
                 memory_bytes: memory * GIB,
                 disk_bytes: disk * GIB,
             },
@@ -164,22 +180,29 @@ proptest! {
 
     #[test]
     fn filling_up_never_oversells(hosts in 1..4_i64, memory in 1..9_i64, cpu in 1..9_i64) {
-        let wanted = Resources { cpu_milli: cpu * 500, memory_bytes: memory * GIB, disk_bytes: 10 * GIB };
+        let wanted = Resources {
+            cpu_milli: cpu * 500,
+            cpu_guarantee_milli: cpu * 250,
+            memory_bytes: memory * GIB,
+            disk_bytes: 10 * GIB,
+        };
         let need = Need { resources: wanted, ..need() };
         let mut candidates: Vec<_> = (1..=hosts).map(host).collect();
         let mut placed = 0;
         while let Ok(chosen) = choose(&candidates, &need) {
             let c = candidates.iter_mut().find(|c| c.host == chosen).unwrap();
             c.allocated.cpu_milli += wanted.cpu_milli;
+            c.allocated.cpu_guarantee_milli += wanted.cpu_guarantee_milli;
             c.allocated.memory_bytes += wanted.memory_bytes;
             c.allocated.disk_bytes += wanted.disk_bytes;
             c.vps_count += 1;
             placed += 1;
         }
-        let per_host = (32 / memory).min(32_000 / (cpu * 500)).min(50);
+        let per_host = (32 / memory).min(32_000 / (cpu * 500)).min(8000 / (cpu * 250)).min(50);
         prop_assert_eq!(placed, hosts * per_host);
         for c in &candidates {
             prop_assert!(c.allocated.memory_bytes <= c.capacity.memory_bytes);
+            prop_assert!(c.allocated.cpu_guarantee_milli <= c.capacity.cpu_milli);
             prop_assert_eq!(c.vps_count, per_host);
         }
     }

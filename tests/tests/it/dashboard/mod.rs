@@ -40,6 +40,11 @@ async fn signed_in(w: &World, email: &str, operator: bool, projects: &[&str]) ->
     browser
 }
 
+/// The browser of somebody who works in the tenant's project.
+pub(crate) async fn member(w: &World) -> Browser {
+    signed_in(w, "member@berth.example", false, &["mine"]).await
+}
+
 /// A server made by the form; its id.
 async fn server(w: &World, browser: &Browser, name: &str) -> i64 {
     let mine = project(w, "mine").await;
