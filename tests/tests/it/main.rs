@@ -9,6 +9,7 @@ mod clients; // the stock hcloud CLI and hcloud-python
 mod console; // the serial console, from the ticket to the guest
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
+mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod harness; // the harness itself
