@@ -9,6 +9,7 @@ pub mod console;
 pub mod control;
 pub mod db;
 pub mod e2e;
+pub mod exec;
 pub mod openapi;
 pub mod proxy;
 pub mod raw_agent;

@@ -40,11 +40,13 @@ struct Running {
 /// Files of a guest by path, with their modes.
 type Files = BTreeMap<String, (Vec<u8>, u32)>;
 
+/// Programs by guest and session, each with what ends when its guest does.
+type Programs = HashMap<(VpsId, String), (Running, watch::Sender<()>)>;
+
 /// All of a host's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
-    /// Programs, each with what ends when its guest does.
-    running: Arc<Mutex<HashMap<(VpsId, String), (Running, watch::Sender<()>)>>>,
+    running: Arc<Mutex<Programs>>,
     files: Arc<Mutex<HashMap<VpsId, Files>>>,
 }
 

@@ -10,6 +10,7 @@ mod console; // the serial console, from the ticket to the guest
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input
 mod events; // what happened to guests, from the host's word to the page
+mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod guarantees; // what is promised to one is promised to nobody else

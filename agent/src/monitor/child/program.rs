@@ -129,7 +129,10 @@ impl Command {
         match &self.directory {
             Some(directory) => chdir(directory.as_str()).step(format!("entering {directory}")),
             // A home that is not there is no reason to run nothing; the root directory was entered before.
-            None => Ok(chdir(self.home.as_str()).unwrap_or(())),
+            None => {
+                let _ = chdir(self.home.as_str());
+                Ok(())
+            }
         }
     }
 
@@ -179,7 +182,7 @@ impl Terminal {
     fn open(tree: &Tree, size: TerminalSize, user: &User) -> Result<Self, Failure> {
         let master = tree.device("/dev/pts/ptmx").step("opening a terminal in /dev/pts")?;
         let kind = fstatfs(&master).step("looking at the terminal")?.filesystem_type().0;
-        if i64::from(kind) != DEVPTS {
+        if kind != DEVPTS {
             return Err(Failure::refused(
                 "opening a terminal",
                 "the server's /dev/pts is not what it should be",
