@@ -233,8 +233,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn ask_to_stop(&mut self) {
-        let given = self.start.stop_signal.as_deref().and_then(stop::signal_by_name);
-        match stop::ask(&self.running.newborn, given) {
+        match stop::ask(&self.running.newborn, self.start.stop_signal) {
             Asked::Yes => self.ask_pending = false,
             Asked::NotReady => {}
         }

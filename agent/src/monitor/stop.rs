@@ -21,11 +21,8 @@ use std::os::fd::AsFd;
 use super::start::Newborn;
 use super::sys::pidfd_send_signal;
 
-/// `SIGRTMIN` as C libraries count: they keep two of the kernel's real-time signals, from 32 on, for themselves.
-const SIGRTMIN: i32 = 34;
-
-/// What means "halt" to systemd.
-const SIGRTMIN_3: i32 = SIGRTMIN + 3;
+/// `SIGRTMIN+3` as the C library counts, which keeps two of the kernel's real-time signals for itself.
+const SIGRTMIN_3: i32 = 37;
 
 /// The last signal, which nobody waits for.
 const SIGRTMAX: i32 = 64;
@@ -39,13 +36,13 @@ pub(super) enum Asked {
     NotReady,
 }
 
-/// Asks, if init listens. `given` is the signal that its image names.
-pub(super) fn ask(init: &Newborn, given: Option<i32>) -> Asked {
+/// Asks, if init listens; with the signal that its image names, if it listens to that.
+pub(super) fn ask(init: &Newborn, named: Option<i32>) -> Asked {
     let Ok(status) = fs::read_to_string(format!("/proc/{}/status", init.pid)) else { return Asked::Yes };
     // Only its name is looked at, and only to choose among signals that it listens to.
     let program = fs::read_link(format!("/proc/{}/exe", init.pid)).unwrap_or_default();
     let busybox = program.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"busybox"));
-    match signal_for(&status, busybox, given) {
+    match signal_for(&status, busybox, named) {
         Some(signal) => {
             // It fails only when the guest is gone.
             let _ = pidfd_send_signal(init.pidfd.as_fd(), signal);
@@ -57,7 +54,7 @@ pub(super) fn ask(init: &Newborn, given: Option<i32>) -> Asked {
 
 /// The signal that means "stop" to a process with this `/proc/<pid>/status`: blocked (it reads a signalfd, or waits for
 /// it) or caught.
-fn signal_for(status: &str, busybox: bool, given: Option<i32>) -> Option<i32> {
+fn signal_for(status: &str, busybox: bool, named: Option<i32>) -> Option<i32> {
     let mask = |field: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(field))?;
         u64::from_str_radix(value.trim(), 16).ok()
@@ -69,40 +66,19 @@ fn signal_for(status: &str, busybox: bool, given: Option<i32>) -> Option<i32> {
     }
     let heard = blocked | mask("SigCgt:").unwrap_or(0);
     let listens = |signal: i32| heard >> (signal - 1) & 1 == 1;
-    if let Some(given) = given {
-        return Some(given).filter(|signal| listens(*signal));
-    }
     let like_busybox = [libc::SIGUSR1, libc::SIGTERM, libc::SIGPWR].into_iter().all(listens);
-    let (usr2, term) = (listens(libc::SIGUSR2), listens(libc::SIGTERM));
-    match () {
-        () if listens(SIGRTMIN_3) => Some(SIGRTMIN_3),
-        () if usr2 && (busybox || like_busybox) => Some(libc::SIGUSR2),
-        // Between its handlers for the one and the other: SIGTERM would reboot it.
-        () if busybox => None,
-        () if listens(libc::SIGPWR) => Some(libc::SIGPWR),
-        () if term => Some(libc::SIGTERM),
-        () => None,
+    let named = named.filter(|signal| (1..=SIGRTMAX).contains(signal) && listens(*signal));
+    if named.is_some() {
+        named
+    } else if listens(SIGRTMIN_3) {
+        Some(SIGRTMIN_3)
+    } else if listens(libc::SIGUSR2) && (busybox || like_busybox) {
+        Some(libc::SIGUSR2)
+    } else if busybox {
+        None // its handlers are not all there yet, and SIGTERM would reboot it
+    } else {
+        [libc::SIGPWR, libc::SIGTERM].into_iter().find(|signal| listens(*signal))
     }
-}
-
-/// Reads a signal as images name it: `SIGTERM`, `TERM`, `SIGRTMIN+3`, `37`. None for what cannot ask an init to stop:
-/// `SIGKILL` and `SIGSTOP` among others are no request.
-pub(super) fn signal_by_name(name: &str) -> Option<i32> {
-    let name = name.trim().to_ascii_uppercase();
-    let short = name.strip_prefix("SIG").unwrap_or(&name);
-    let number = |text: &str| text.parse::<i32>().ok();
-    let signal = match short.split_once('+') {
-        Some(("RTMIN", more)) => SIGRTMIN.checked_add(number(more).filter(|n| *n >= 0)?)?,
-        Some(_) => return None,
-        None => match number(short) {
-            Some(number) => number,
-            None if short == "RTMIN" => SIGRTMIN,
-            None => format!("SIG{short}").parse::<nix::sys::signal::Signal>().ok()? as i32,
-        },
-    };
-    let asks =
-        (1..=SIGRTMAX).contains(&signal) && ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD].contains(&signal);
-    asks.then_some(signal)
 }
 
 #[cfg(test)]
@@ -149,10 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_image_says_goes_first_and_waits_until_it_is_heard() {
+    fn what_the_image_names_goes_first_if_init_listens_to_it() {
         let systemd = "SigBlk:\t7fe3c0fe28014a03\nSigCgt:\t00000000000004ec\n";
         assert_eq!(signal_for(systemd, false, Some(libc::SIGTERM)), Some(libc::SIGTERM));
-        assert_eq!(signal_for(&catches(&[libc::SIGTERM]), false, Some(libc::SIGQUIT)), None);
+        assert_eq!(signal_for(&catches(&[libc::SIGTERM]), false, Some(libc::SIGUSR1)), Some(libc::SIGTERM));
+        assert_eq!(signal_for(systemd, false, Some(-1)), Some(SIGRTMIN_3));
     }
 
     #[test]
@@ -164,26 +141,5 @@ mod tests {
     #[test]
     fn an_init_that_listens_to_nothing_is_not_ready() {
         assert_eq!(signal_for(&catches(&[]), false, None), None);
-    }
-
-    #[test]
-    fn signals_have_names() {
-        for (name, signal) in [
-            ("SIGTERM", Some(libc::SIGTERM)),
-            ("pwr", Some(libc::SIGPWR)),
-            ("SIGRTMIN+3", Some(37)),
-            ("RTMIN", Some(34)),
-            ("37", Some(37)),
-            ("SIGKILL", None),
-            ("9", None),
-            ("65", None),
-            ("-1", None),
-            ("RTMIN+99", None),
-            ("SIGNOTHING", None),
-            ("TERM+1", None),
-            ("", None),
-        ] {
-            assert_eq!(signal_by_name(name), signal, "{name}");
-        }
     }
 }

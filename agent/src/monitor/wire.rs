@@ -53,9 +53,9 @@ pub struct Start {
     /// Directory with device nodes that are for everybody, by their names below `/dev`.
     #[serde(default)]
     pub devices: Option<PathBuf>,
-    /// The signal that asks this guest's init to stop, as its image names it (`SIGRTMIN+3`); none to find out from init.
+    /// Number of the signal that asks its init to stop; none: found out by looking at it.
     #[serde(default)]
-    pub stop_signal: Option<String>,
+    pub stop_signal: Option<i32>,
     /// Written into a guest that has never run; the disk itself knows whether it has.
     pub first_boot: FirstBoot,
 }

@@ -7,10 +7,12 @@
 
 mod archives;
 mod boot;
+mod freeze;
 mod hostile;
 mod images;
 mod life;
 mod outside;
+mod stops;
 mod tiny;
 mod walls;
 mod world;

@@ -34,19 +34,24 @@ pub(crate) fn template(world: &World, init: &str, change: impl FnOnce(&Path)) ->
     }
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
     for program in PROGRAMS {
-        copy(&root, Path::new(program));
-        let output = Command::new("ldd").arg(program).output().unwrap();
-        for word in
-            String::from_utf8_lossy(&output.stdout).split_whitespace().filter(|word| word.starts_with('/'))
-        {
-            copy(&root, Path::new(word));
-        }
+        add(&root, program);
     }
     let path = root.join("sbin/init");
     fs::write(&path, init).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     change(&root);
     ImageRef { id: ImageId(2), sha256, size_bytes: 1, format: ArchiveFormat::Tar, cloud_init: false }
+}
+
+/// Puts a program of this machine into a root file system, with its libraries.
+pub(crate) fn add(root: &Path, program: &str) {
+    copy(root, Path::new(program));
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    for word in
+        String::from_utf8_lossy(&output.stdout).split_whitespace().filter(|word| word.starts_with('/'))
+    {
+        copy(root, Path::new(word));
+    }
 }
 
 fn copy(root: &Path, file: &Path) {
