@@ -21,11 +21,8 @@ use std::os::fd::AsFd;
 use super::start::Newborn;
 use super::sys::pidfd_send_signal;
 
-/// `SIGRTMIN` as C libraries count: they keep two of the kernel's real-time signals, from 32 on, for themselves.
-const SIGRTMIN: i32 = 34;
-
-/// What means "halt" to systemd.
-const SIGRTMIN_3: i32 = SIGRTMIN + 3;
+/// `SIGRTMIN+3` as the C library counts, which keeps two of the kernel's real-time signals for itself.
+const SIGRTMIN_3: i32 = 37;
 
 /// The last signal, which nobody waits for.
 const SIGRTMAX: i32 = 64;
@@ -39,13 +36,13 @@ pub(super) enum Asked {
     NotReady,
 }
 
-/// Asks, if init listens. `given` is the signal that its image names.
-pub(super) fn ask(init: &Newborn, given: Option<i32>) -> Asked {
+/// Asks, if init listens; with the signal that its image names, if it listens to that.
+pub(super) fn ask(init: &Newborn, named: Option<i32>) -> Asked {
     let Ok(status) = fs::read_to_string(format!("/proc/{}/status", init.pid)) else { return Asked::Yes };
     // Only its name is looked at, and only to choose among signals that it listens to.
     let program = fs::read_link(format!("/proc/{}/exe", init.pid)).unwrap_or_default();
     let busybox = program.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"busybox"));
-    match signal_for(&status, busybox, given) {
+    match signal_for(&status, busybox, named) {
         Some(signal) => {
             // It fails only when the guest is gone.
             let _ = pidfd_send_signal(init.pidfd.as_fd(), signal);
@@ -57,7 +54,7 @@ pub(super) fn ask(init: &Newborn, given: Option<i32>) -> Asked {
 
 /// The signal that means "stop" to a process with this `/proc/<pid>/status`: blocked (it reads a signalfd, or waits for
 /// it) or caught.
-fn signal_for(status: &str, busybox: bool, given: Option<i32>) -> Option<i32> {
+fn signal_for(status: &str, busybox: bool, named: Option<i32>) -> Option<i32> {
     let mask = |field: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(field))?;
         u64::from_str_radix(value.trim(), 16).ok()
@@ -69,19 +66,20 @@ fn signal_for(status: &str, busybox: bool, given: Option<i32>) -> Option<i32> {
     }
     let heard = blocked | mask("SigCgt:").unwrap_or(0);
     let listens = |signal: i32| heard >> (signal - 1) & 1 == 1;
-    if let Some(given) = given.filter(|signal| listens(*signal)) {
-        return Some(given);
-    }
     let like_busybox = [libc::SIGUSR1, libc::SIGTERM, libc::SIGPWR].into_iter().all(listens);
-    let (usr2, term) = (listens(libc::SIGUSR2), listens(libc::SIGTERM));
-    match () {
-        () if listens(SIGRTMIN_3) => Some(SIGRTMIN_3),
-        () if usr2 && (busybox || like_busybox) => Some(libc::SIGUSR2),
-        // Between its handlers for the one and the other: SIGTERM would reboot it.
-        () if busybox => None,
-        () if listens(libc::SIGPWR) => Some(libc::SIGPWR),
-        () if term => Some(libc::SIGTERM),
-        () => None,
+    let named = named.filter(|signal| (1..=SIGRTMAX).contains(signal) && listens(*signal));
+    // While it waits by sigtimedwait(2) the kernel shows none of the signals that it waits for; this one it catches.
+    let busybox_is_ready = listens(libc::SIGUSR2) || listens(libc::SIGTSTP);
+    if named.is_some() {
+        named
+    } else if listens(SIGRTMIN_3) {
+        Some(SIGRTMIN_3)
+    } else if (listens(libc::SIGUSR2) && like_busybox) || (busybox && busybox_is_ready) {
+        Some(libc::SIGUSR2)
+    } else if busybox {
+        None // its handlers are not all there yet, and SIGTERM would reboot it
+    } else {
+        [libc::SIGPWR, libc::SIGTERM].into_iter().find(|signal| listens(*signal))
     }
 }
 
@@ -116,6 +114,8 @@ mod tests {
         assert_eq!(signal_for(&all, false, None), Some(SIGUSR2), "by what it listens to");
         let waits = "SigBlk:\t0000000020014807\nSigCgt:\t0000000000000000\n";
         assert_eq!(signal_for(waits, true, None), Some(SIGUSR2), "by its name");
+        let shown = "SigBlk:\t0000000000000000\nSigIgn:\t0000000180000000\nSigCgt:\t0000000000080000\n";
+        assert_eq!(signal_for(shown, true, None), Some(SIGUSR2), "as busybox 1.35 shows itself");
         assert_eq!(signal_for(&catches(&[SIGTERM]), true, None), None, "not ready yet");
     }
 
@@ -129,10 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_image_says_goes_first_if_init_listens_to_it() {
+    fn what_the_image_names_goes_first_if_init_listens_to_it() {
         let systemd = "SigBlk:\t7fe3c0fe28014a03\nSigCgt:\t00000000000004ec\n";
         assert_eq!(signal_for(systemd, false, Some(libc::SIGTERM)), Some(libc::SIGTERM));
-        assert_eq!(signal_for(&catches(&[libc::SIGTERM]), false, Some(libc::SIGQUIT)), Some(libc::SIGTERM));
+        assert_eq!(signal_for(&catches(&[libc::SIGTERM]), false, Some(libc::SIGUSR1)), Some(libc::SIGTERM));
+        assert_eq!(signal_for(systemd, false, Some(-1)), Some(SIGRTMIN_3));
     }
 
     #[test]

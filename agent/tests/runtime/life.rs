@@ -11,7 +11,7 @@ use crate::tiny::{self, STAYS};
 use crate::world::{self, World, sh, wait_for};
 
 /// Waits for the event that a guest ended, and says how.
-async fn ended(world: &World, id: VpsId) -> (i64, Exit) {
+pub(crate) async fn ended(world: &World, id: VpsId) -> (i64, Exit) {
     let event = tokio::time::timeout(Duration::from_secs(60), world.host.next_event()).await;
     assert_eq!(event.expect("the guest ends"), Event::Ended(id));
     let found = world.host.find(id).await;
