@@ -12,6 +12,7 @@ mod errors; // every kind of bad input
 mod fleet; // the agents' channel, word by word
 mod harness; // the harness itself
 mod interruptions; // connections, servers, agents and databases that go away in the middle
+mod life; // frozen and thawed, and what follows an end
 mod lifecycle; // a server from its creation to its end
 mod lists; // pages, order, filters
 mod operators; // the operators' API
