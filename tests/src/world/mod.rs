@@ -231,10 +231,20 @@ impl World {
         .await
     }
 
+    /// The next such effect fails on this host.
+    pub fn fail_next(&self, host: usize, effect: Effect, fault: VpsFault) {
+        self.hosts[host].sim.fail(None, effect, fault);
+    }
+
+    /// The guest ends by itself.
+    pub fn end_guest(&self, id: i64, exit: Exit) {
+        self.hosts.iter().for_each(|host| host.sim.end_guest(VpsId(id), exit));
+    }
+
     /// `poweroff` by root of the guest.
     pub async fn halt_from_inside(&self, id: i64) {
         let _running = self.started_at(id).await;
-        self.hosts.iter().for_each(|host| host.sim.end_guest(VpsId(id), Exit::Halt));
+        self.end_guest(id, Exit::Halt);
     }
 
     /// Whether a guest runs on this host.

@@ -17,6 +17,7 @@ mod guarantees; // what is promised to one is promised to nobody else
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle
+mod life; // frozen and thawed, and what follows an end
 mod lifecycle; // a server from its creation to its end
 mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters

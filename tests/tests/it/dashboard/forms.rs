@@ -173,3 +173,41 @@ async fn a_server_is_resized_from_its_page() {
     assert!(back.contains("cannot shrink"), "{back}");
     w.finish().await;
 }
+
+#[tokio::test]
+async fn a_server_is_frozen_and_thawed_and_its_restart_policy_chosen_from_its_page() {
+    let w = World::start().await;
+    let browser = signed_in(&w, "ada@berth.example", false, &["mine"]).await;
+    let id = server(&w, &browser, "web").await;
+    let page = format!("/projects/{}/servers/{id}", project(&w, "mine").await);
+    let shows = async |text: &str, there: bool| {
+        berth_tests::wait::until(
+            &format!("{text:?} to be {there}"),
+            berth_tests::client::DEADLINE,
+            async || {
+                let shown = browser.get(&page).await.expect(200);
+                if shown.contains(text) == there { Ok(()) } else { Err(shown) }
+            },
+        )
+        .await;
+    };
+    shows(r#"value="freeze""#, true).await;
+    let freeze = format!("{page}/freeze");
+    browser.post(&freeze, &[("command", "melt")]).await.expect(422);
+    browser.post(&freeze, &[("command", "freeze")]).await.leads_to(&page);
+    shows(r#"id="server-frozen""#, true).await;
+    shows(r#"value="thaw""#, true).await;
+    let refused = browser.post(&format!("{page}/reset-password"), &[]).await.expect(423);
+    assert!(refused.contains("thaw it first"), "{refused}");
+    browser.post(&freeze, &[("command", "thaw")]).await.leads_to(&page);
+    shows(r#"id="server-frozen""#, false).await;
+
+    let policy = format!("{page}/restart-policy");
+    let unknown = browser.post(&policy, &[("restart_policy", "sometimes")]).await.expect(422);
+    assert!(unknown.contains("must be always, on-failure or never"), "{unknown}");
+    browser.post(&policy, &[("restart_policy", "always")]).await.leads_to(&page);
+    shows(r#"<option value="always" selected>"#, true).await;
+    w.end_guest(id, berth_proto::Exit::Code(0));
+    shows("ended with code 0", true).await;
+    w.finish().await;
+}
