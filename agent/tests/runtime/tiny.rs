@@ -65,17 +65,6 @@ pub(crate) fn add(root: &Path, program: &str) {
     }
 }
 
-/// Puts a program of this machine into a root file system, with its libraries.
-pub(crate) fn add(root: &Path, program: &str) {
-    copy(root, Path::new(program));
-    let output = Command::new("ldd").arg(program).output().unwrap();
-    for word in
-        String::from_utf8_lossy(&output.stdout).split_whitespace().filter(|word| word.starts_with('/'))
-    {
-        copy(root, Path::new(word));
-    }
-}
-
 fn copy(root: &Path, file: &Path) {
     let to: PathBuf = root.join(file.strip_prefix("/").unwrap());
     fs::create_dir_all(to.parent().unwrap()).unwrap();
