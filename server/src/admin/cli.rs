@@ -86,7 +86,7 @@ enum Plans {
     /// All plans, also retired ones.
     List,
     /// Offer a plan.
-    Create(plans::NewPlan),
+    Create(Box<plans::NewPlan>),
     /// Stop offering a plan; VPSes that have it keep it.
     Retire { plan: Reference },
 }
@@ -130,7 +130,7 @@ enum Servers {
     SetLimits {
         id: i64,
         #[command(flatten)]
-        wanted: Change,
+        wanted: Box<Change>,
     },
 }
 
@@ -235,7 +235,7 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             plans::list(app).await?,
             &["id", "name", "cpu_milli", "memory_bytes", "disk_bytes", "price_monthly", "retired_at"],
         ),
-        Command::Plans(Plans::Create(new)) => one(plans::create(app, new).await?),
+        Command::Plans(Plans::Create(new)) => one(plans::create(app, *new).await?),
         Command::Plans(Plans::Retire { plan }) => plans::retire(app, &plan).await.map(|()| Shown::Done),
         Command::Images(Images::List) => {
             list(images::list(app).await?, &["id", "name", "size_bytes", "format", "sha256", "retired_at"])
