@@ -81,6 +81,8 @@ const TRAPS: &[(&str, &str)] = &[
     ("a directory that is a link", "umount /etc/shadow; mv /etc /etc.real; ln -s PRECIOUS /etc"),
     ("a hidden /proc", "rm -f /etc; mv /etc.real /etc; cp -p /root/shadow /etc/shadow; mount -t tmpfs none /proc; mkdir -p /proc/self; ln -s PRECIOUS /proc/self/fd"),
     // Only what the shell has built in: every program would read /etc/ld.so.cache.
+    // What joins waits in the kernel where nothing can kill it if another process waits there already; so either fault will
+    // do, as long as the monitor answers.
     (
         "a file system that never answers",
         "umount /proc; perl -e 'open(my $f, \"+<\", \"/dev/fuse\"); my ($t, $at, $how) = (\"fuse\", \"/etc\", \"fd=\" . fileno($f) . \",rootmode=40000,user_id=0,group_id=0\"); syscall(MOUNT, $t, $at, $t, 0, $how) == 0 or die; sleep 100' </dev/null >/dev/null 2>&1 &
@@ -124,9 +126,6 @@ fn traps(debian: u32) {
                 Err(fault) => {
                     eprintln!("{what}: {}", fault.message);
                     assert!(fault.message.len() > 10, "{what}: {fault:?}");
-                    let in_time =
-                        *what != "a file system that never answers" || fault.message.contains("in time");
-                    assert!(in_time, "{what}: {fault:?}");
                 }
             }
             assert_eq!(fs::read_to_string(&precious).unwrap(), "root:precious:1::::::\n", "{what}");
