@@ -85,7 +85,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "a device node in a nested user namespace or on a new file system",
         "unshare -Urm mknod /tmp/node c 1 3 || { mount -t tmpfs -o dev none /mnt; mknod /mnt/node c 1 3; r=$?; umount /mnt; [ $r = 0 ]; }",
     ),
-    ("opening a disk", "find / -xdev -type b | grep -q . || find /dev -type b | grep -q . || [ -e /dev/mapper/control ]"),
+    ("opening a disk", "find / -xdev -type b | grep -q . || find /dev -path /dev/.berth -prune -o -exec stat -c %F {} + | grep -q block || [ -e /dev/mapper/control ]"),
     ("the host's terminals", "[ -e /dev/tty0 ] || [ -e /dev/ttyS0 ] || [ -e /dev/hvc0 ] || [ -e /dev/vcs ]"),
     ("loop devices", "[ -e /dev/loop-control ] || { truncate -s 1M /tmp/loop; losetup -f --show /tmp/loop; }"),
     ("swap", "truncate -s 1M /tmp/swap && chmod 600 /tmp/swap && mkswap /tmp/swap && swapon /tmp/swap"),

@@ -85,9 +85,10 @@ pub(super) fn file_systems(world: &World, id: VpsId) {
 }
 
 pub(super) fn devices(world: &World, id: VpsId) {
-    // The spare proc and sysfs hold none; each node is a mount of its own, so -xdev would leave them all out.
-    let look =
-        "find /dev -path /dev/.berth -prune -o -type b -print -o -type c -print | sed 's|^/dev/|wrote |'";
+    // Each node is a mount of its own on an empty file, which is what `find -type` goes by: stat is asked. The spare proc
+    // and sysfs hold none.
+    let look = "find /dev -path /dev/.berth -prune -o -exec stat -c '%F %n' {} + |
+        sed -n 's,^\\(block\\|character\\) special file /dev/,wrote ,p'";
     let found = lines_after(world, id, "wrote ", look);
     assert!(found.iter().any(|name| name == "null"), "the sweep works: {found:?}");
     let foreign: Vec<_> = found
