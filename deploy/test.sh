@@ -29,9 +29,17 @@ deploy/setup.sh test
 deploy/web.sh
 [ "$what" != all ] || deploy/lint.sh
 
+# Images are made while the compiler works: the one waits for packages, the other for the processor.
+images=
+if [ $root_here = yes ] && [ "$what" != browser ]; then
+    { deploy/test-images.sh && deploy/escape-checker.sh; } &
+    images=$!
+fi
+
 step "building everything (test profile)"
 export CARGO_INCREMENTAL=0
 cargo build --quiet --locked --workspace --all-targets </dev/null
+[ -z "$images" ] || wait "$images" || die "the test images could not be made; see above"
 
 case $what in
 all) filter='all()' ;;
@@ -40,9 +48,7 @@ vm) filter='none()' ;;
 browser) filter='package(berth-tests) & test(/^browser::/)' ;;
 *) die "unknown: test.sh $what" ;;
 esac
-if [ $root_here = yes ]; then
-    [ "$what" = browser ] || { deploy/test-images.sh && deploy/escape-checker.sh; }
-else
+if [ $root_here = no ]; then
     [ "${CI:-}" != true ] || die "the tests with real guests need root, and with CI=true nothing may be left out"
     [ "$what" != e2e ] || need_root "make e2e" "make e2e"
     warn "NOT TESTED HERE, because it needs root: real guests, make up itself, and pure cgroup2"
@@ -54,8 +60,15 @@ if [ "$what" = vm ]; then
     exec deploy/test-vm.sh
 fi
 
+# What deploy/sysctl.conf asks of a host and a test needs; it is as it was afterwards.
+terminals=$(cat /proc/sys/kernel/pty/max)
+restore() {
+    [ $root_here = no ] || printf '%s\n' "$terminals" >/proc/sys/kernel/pty/max
+    stop_test_postgres
+}
 before=$(traces | sort)
-trap stop_test_postgres EXIT
+trap restore EXIT
+[ $root_here = no ] || sed -n 's/^kernel.pty.max = //p' deploy/sysctl.conf >/proc/sys/kernel/pty/max
 step "starting a throw-away Postgres"
 start_test_postgres
 
