@@ -1,7 +1,8 @@
 //! How many descriptors the processes of a running guest may open, changed from outside.
 //!
 //! The monitor sets the limit before PID 1 is executed and every process inherits it; here it is changed for those that
-//! run. A limit can be lowered by whoever made the guest's user namespace, and raised only with `CAP_SYS_RESOURCE`. A
+//! run. A limit can be lowered by the owner of the guest's user namespace, for whom a thread of ours stands in, and raised
+//! only with `CAP_SYS_RESOURCE`. A
 //! process that is forked between two looks inherits its parent's limit, so it is looked again until nothing differs.
 #![expect(unsafe_code, reason = "prlimit and pidfd_open have no wrapper in std or nix")]
 
@@ -17,13 +18,13 @@ const LOOKS: usize = 5;
 
 /// Gives every process of a guest this hard limit, and a soft one that is not above it. False when a limit had to be
 /// raised, and this agent may not.
-pub(super) fn set(tree: &Tree, id: VpsId, most: u64) -> io::Result<bool> {
+pub(super) fn set(tree: &Tree, id: VpsId, owner: u32, most: u64) -> io::Result<bool> {
     for _ in 0..LOOKS {
         let mut changed = false;
         for pid in tree.processes(id) {
-            match set_one(pid, most) {
+            match set_one(pid, owner, most) {
                 Ok(done) => changed |= done,
-                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {} // it has ended
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH | libc::ENOENT) => {} // it has ended
                 Err(e) if e.raw_os_error() == Some(libc::EPERM) => return Ok(false),
                 Err(e) => return Err(e),
             }
@@ -37,19 +38,47 @@ pub(super) fn set(tree: &Tree, id: VpsId, most: u64) -> io::Result<bool> {
 
 /// The hard limit of a process.
 pub(super) fn of(pid: i32) -> io::Result<u64> {
-    Ok(exchange(pid, None)?.rlim_max)
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    hard.ok_or_else(|| io::Error::other("the kernel does not tell how many files it may open"))
 }
 
 /// Whether it had to be changed. A number is somebody else's as soon as its process is gone; so its handle is opened
 /// first, and a process that has ended before that is not in the guest's groups any more.
-fn set_one(pid: i32, most: u64) -> io::Result<bool> {
+fn set_one(pid: i32, owner: u32, most: u64) -> io::Result<bool> {
     let _handle = open(pid)?;
-    let now = exchange(pid, None)?;
-    if now.rlim_max == most {
+    if of(pid)? == most {
         return Ok(false);
     }
-    exchange(pid, Some(libc::rlimit { rlim_cur: now.rlim_cur.min(most), rlim_max: most }))?;
+    match lower(pid, most) {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) => standing_in_for(owner, || lower(pid, most))??,
+        other => other?,
+    }
     Ok(true)
+}
+
+fn lower(pid: i32, most: u64) -> io::Result<()> {
+    let now = exchange(pid, None)?;
+    exchange(pid, Some(libc::rlimit { rlim_cur: now.rlim_cur.min(most), rlim_max: most }))?;
+    Ok(())
+}
+
+/// Does something with another user as this thread's effective one: an owner of a user namespace has all capabilities
+/// over it, also those that this machine's root lacks. Other threads are not touched, as they would be by libc's wrapper.
+fn standing_in_for<T>(user: u32, work: impl FnOnce() -> T) -> io::Result<T> {
+    let be = |user: u32| {
+        let keep = u32::MAX;
+        // SAFETY: three integers are passed, no memory.
+        let done = unsafe { libc::syscall(libc::SYS_setresuid, keep, user, keep) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    be(user)?;
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    if be(0).is_err() {
+        std::process::abort(); // never go on as somebody else
+    }
+    Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 fn open(pid: i32) -> io::Result<OwnedFd> {
@@ -80,11 +109,11 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let before = of(pid).unwrap();
-        assert!(set_one(pid, before - 1).unwrap());
-        assert!(!set_one(pid, before - 1).unwrap());
+        assert!(set_one(pid, 0, before - 1).unwrap());
+        assert!(!set_one(pid, 0, before - 1).unwrap());
         assert_eq!(of(pid).unwrap(), before - 1);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(of(pid).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(of(pid).unwrap_err().raw_os_error(), Some(libc::ENOENT));
     }
 }

@@ -51,8 +51,8 @@ impl LinuxHost {
     /// Where a limit may not be raised, the report says that it holds from the next start.
     async fn limit_files(&self, spec: &VpsSpec) -> Result<(), Fault> {
         let most = allowed_files(u64::try_from(spec.limits.open_files).unwrap_or(0));
-        let (tree, id) = (self.tree.clone(), spec.id);
-        let set = tokio::task::spawn_blocking(move || open_files::set(&tree, id, most)).await;
+        let (tree, id, owner) = (self.tree.clone(), spec.id, self.ids.range(spec.id)?.first);
+        let set = tokio::task::spawn_blocking(move || open_files::set(&tree, id, owner, most)).await;
         let set = set.map_err(|e| VpsFault::passing("internal", e.to_string()))?;
         set.map(|_| ()).map_err(|e| internal("limiting open files", &e))
     }

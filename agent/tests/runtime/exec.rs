@@ -296,7 +296,11 @@ fn programs_end_with_their_monitor_and_their_guest() {
         run.shows("ready").await;
         world.host.kill(id).await.unwrap();
         while run.read().await {}
-        assert!(run.end.is_none() || run.end == Some(killed(9)), "nobody says that it ended by itself: {:?}", run.end);
+        assert!(
+            run.end.is_none() || run.end == Some(killed(9)),
+            "nobody says that it ended by itself: {:?}",
+            run.end
+        );
         world.host.remove_leftovers(id).await.unwrap();
         world.assert_no_traces(id);
     });

@@ -151,7 +151,10 @@ fn floods_of_lines_terminals_and_watches() {
         // Terminals of all guests together are a setting of the host that the doctor asks for.
         let most = std::fs::read_to_string("/proc/sys/kernel/pty/max").unwrap();
         if most.trim().parse::<u64>().unwrap() < 1 << 16 {
-            assert!(std::env::var_os("CI").is_none(), "kernel.pty.max must be set as deploy/sysctl.conf has it");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "kernel.pty.max must be set as deploy/sysctl.conf has it"
+            );
             eprintln!("SKIPPED: kernel.pty.max is {}, and one guest can take all of them", most.trim());
             return;
         }

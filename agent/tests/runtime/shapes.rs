@@ -51,12 +51,25 @@ pub(crate) const PATHS: &[&str] = &[
     "usr/sbin/sshd",
     "etc/cloud",
     "etc/cloud/cloud.cfg.d",
+    "etc/inittab",
     "var",
     "var/lib",
     "var/lib/cloud",
     "var/lib/docker",
     "var/lib/containers",
     "sbin/init",
+];
+
+/// What looks like a path in the code and is none that the monitor goes to: words that are looked for in files, programs
+/// that the guest itself executes, and places at which it is only asked whether something is there.
+const NAMES: &[&str] = &[
+    "sbin/agetty",
+    "sbin/getty",
+    "sh",
+    "bin/sh",
+    "{path}",
+    "usr/bin/cloud-init",
+    "usr/local/bin/cloud-init",
 ];
 
 /// The attack's names in SECURITY.md, and how to make one: at a path, with a directory of the host that it would like
@@ -243,11 +256,12 @@ fn the_list_of_paths_is_complete() {
             let init = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init"]
                 .iter()
                 .any(|init| literal.ends_with(init));
-            let known = PATHS.iter().any(|known| {
-                path == *known
-                    || path.starts_with(&format!("{known}/"))
-                    || path.starts_with("etc/ssh/ssh_host_")
-            });
+            let known = NAMES.contains(&path)
+                || PATHS.iter().any(|known| {
+                    path == *known
+                        || path.starts_with(&format!("{known}/"))
+                        || path.starts_with("etc/ssh/ssh_host_")
+                });
             if !fresh && !init && !known {
                 missing.push(format!("{} in {}", literal, file.display()));
             }

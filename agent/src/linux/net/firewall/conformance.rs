@@ -226,7 +226,10 @@ fn what_passes_is_what_the_rules_mean() {
                     inner.send(&friendly(false, mark));
                     outer.until(mark)
                 };
-                let seen: HashSet<u16> = seen.into_iter().filter(|seen| usize::from(*seen) + PACKETS >= usize::from(mark)).collect();
+                let seen: HashSet<u16> = seen
+                    .into_iter()
+                    .filter(|seen| usize::from(*seen) + PACKETS >= usize::from(mark))
+                    .collect();
                 assert_eq!(seen, expected, "firewall {n}, inbound {inbound}: {firewall:#?}");
             }
         }
