@@ -141,13 +141,14 @@ fn a_program_gets_what_it_was_given_and_its_end_is_told() {
             out,
             "b c=d,/tmp,web,berth\n/usr\nuid=1000(web) gid=1001(web) groups=1001(web),44(extra)\n"
         );
-        for (wrong, said) in [
+        let wrongs = [
             (ExecSpec { user: Some("nobody-here".into()), ..asked.clone() }, "no user 'nobody-here'"),
             (ExecSpec { cwd: Some("/nowhere".into()), ..asked.clone() }, "entering /nowhere"),
             (spec(&["no-such-program"]), "running 'no-such-program'"),
             (spec(&["/etc/passwd"]), "running '/etc/passwd'"),
-        ] {
-            let start = SessionStart::Exec("wrong".into(), wrong);
+        ];
+        for (n, (wrong, said)) in wrongs.into_iter().enumerate() {
+            let start = SessionStart::Exec(format!("wrong{n}"), wrong);
             let fault = Run::open(world, id, start).await.err().expect("it cannot run");
             assert!(fault.message.contains(said), "{said}: {fault:?}");
         }
