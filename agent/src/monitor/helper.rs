@@ -1,9 +1,11 @@
 //! Short-lived processes that join a running guest to change something in it.
 //!
 //! A helper enters the guest's user and mount namespaces but not its pid namespace: the guest cannot see or trace it. A
-//! guest can make any file access hang (FUSE), so a helper has seconds to live, and the monitor does not wait for it. It
-//! keeps no descriptor of the monitor but those that it needs: above all not the VPS's lock, which a helper that hangs
-//! would hold on to when the monitor is long dead.
+//! guest can make any file access hang (FUSE), so a helper is ended after some seconds, and the monitor does not wait
+//! for it. There are places where the kernel waits for a guest's FUSE and listens to no signal: a helper that is held
+//! there stays until the guest answers or ends, and until then other changes are refused. It keeps no descriptor of the
+//! monitor but those that it needs: above all not the VPS's lock, which a helper that hangs would hold on to when the
+//! monitor is long dead.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
