@@ -101,7 +101,8 @@ async fn firewalls_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl Asy
     let firewall = json(&["firewall", "describe", "cli"]).await;
     assert_eq!(firewall["rules"][0]["port"], "22");
     assert_eq!(firewall["applied_to"][0]["type"], "server");
-    assert!(run(&["server", "describe", "cli-1"]).await.contains("Firewall"), "in words too");
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!(server["public_net"]["firewalls"][0]["id"], firewall["id"]);
     run(&[&["firewall", "delete-rule", "cli"][..], &rule, &["--description", "ssh"]].concat()).await;
     run(&["firewall", "remove-from-resource", "cli", "--type", "server", "--server", "cli-1"]).await;
     run(&["firewall", "delete", "cli"]).await;

@@ -96,7 +96,7 @@ mod tests {
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())
-            .merge(servers::router())
+            .merge(server_limits::router())
             .split_for_parts()
             .1;
         let names: Vec<String> =

@@ -165,7 +165,9 @@ mod tests {
     #[test]
     fn an_archive_without_metadata_says_nothing() {
         let mut tar = tar::Builder::new(Vec::new());
-        tar.append_data(&mut tar::Header::new_gnu(), "templates/x", &b""[..]).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        tar.append_data(&mut header, "templates/x", &b""[..]).unwrap();
         let mut packed = Vec::new();
         let bytes = tar.into_inner().unwrap();
         liblzma::read::XzEncoder::new(&bytes[..], 0).read_to_end(&mut packed).unwrap();

@@ -130,6 +130,7 @@ mod tests {
 
     #[test]
     fn only_urls_and_absolute_paths_are_servers() {
+        let _ = rustls::crypto::ring::default_provider().install_default(); // the server does so when it starts
         for good in
             ["https://images.example", "http://127.0.0.1:8000/lxc/", "/srv/images", "file:///srv/images"]
         {

@@ -21,9 +21,9 @@ fn two_guests_share_no_id_and_a_range_is_not_given_again() {
             world.boot(spec).await;
         }
         let (first, second) = (world.host_uid(&one), world.host_uid(&two));
-        assert!(first.abs_diff(second) >= 65536, "{first} {second}");
+        assert!(first.abs_diff(second) >= 262_144, "{first} {second}");
         let map = sh(&format!("cat /proc/{}/uid_map", world.pid(one.id)));
-        assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", &first.to_string(), "65536"]);
+        assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", &first.to_string(), "262144"]);
         // Its data is there as long as it is: off, it keeps its range.
         world.host.kill(one.id).await.unwrap();
         world.host.remove_leftovers(one.id).await.unwrap();
