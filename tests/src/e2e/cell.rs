@@ -280,7 +280,9 @@ impl Cell {
     #[must_use]
     pub fn tiny_image(&self, name: &str) -> PathBuf {
         let (root, file) = (self.dir.join(name), self.dir.join(format!("{name}.tar.zst")));
-        std::fs::create_dir_all(root.join("sbin")).expect("a directory of ours");
+        for dir in ["sbin", "etc", "usr"] {
+            std::fs::create_dir_all(root.join(dir)).expect("a directory of ours");
+        }
         std::fs::write(root.join("sbin/init"), name).expect("a file of ours");
         let script = format!("tar -C {} -c . | zstd -q > {}", root.display(), file.display());
         run(Command::new("sh").args(["-c", &script]));
