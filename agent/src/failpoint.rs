@@ -2,7 +2,8 @@
 //!
 //! Without the cargo feature `failpoints` both functions are empty and the compiler removes them. With it, a point is
 //! armed from outside: `BERTH_FAILPOINT=<name>` and `BERTH_FAILPOINT_DIR=<directory>`. A process that reaches the armed
-//! point makes the file `<directory>/<name>` and stays there for ever, so that `kill -9` hits exactly this place. The
+//! point makes the file `<directory>/<name>` and stays there for ever, so that `kill -9` hits exactly this place; others
+//! pass while the file is there, since a monitor keeps its environment when its agent is started without. The
 //! variables are read at every hit, not once, so the library's tests can arm different points in child processes that
 //! inherit them.
 //!
@@ -85,11 +86,15 @@ mod armed {
             Some(Self { dir, pid: own.display().to_string() })
         }
 
-        fn mark(&self, name: &str) {
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
-            let file = openat(&self.dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR);
-            let mut file = File::from(file.expect("a guest's root may make files in the directory too"));
-            file.write_all(self.pid.as_bytes()).expect("a mark fits");
+        /// Whether this process is the first one here.
+        fn mark(&self, name: &str) -> bool {
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            let file = match openat(&self.dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Err(nix::errno::Errno::EEXIST) => return false,
+                file => file.expect("a guest's root may make files in the directory too"),
+            };
+            File::from(file).write_all(self.pid.as_bytes()).expect("a mark fits");
+            true
         }
     }
 
@@ -99,19 +104,14 @@ mod armed {
         }
     }
 
-    /// Whether `name` is armed; if so its file stands when this returns.
+    /// Whether `name` is armed and nobody has been there yet; if so its file stands when this returns.
     pub(super) fn mark(name: &str) -> bool {
         if std::env::var_os("BERTH_FAILPOINT").is_none_or(|wanted| wanted != name) {
             return false;
         }
-        if let Some(carried) = CARRIED.get() {
-            carried.mark(name);
-            return true;
+        match CARRIED.get() {
+            Some(carried) => carried.mark(name),
+            None => Place::find().is_some_and(|place| place.mark(name)),
         }
-        let found = Place::find();
-        if let Some(place) = &found {
-            place.mark(name);
-        }
-        found.is_some()
     }
 }
