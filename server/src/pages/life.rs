@@ -25,7 +25,10 @@ pub(super) async fn freeze(
     let freeze = match fields.get("command") {
         "freeze" => true,
         "thaw" => false,
-        _ => return Err(Error::invalid("command", "must be freeze or thaw").into()),
+        _ => {
+            let wrong = Error::invalid("command", "must be freeze or thaw");
+            return refused(&app, &member, id, Field::default(), wrong).await;
+        }
     };
     match vps::freeze(&app, member.id(), VpsId(id), freeze).await {
         Ok(_) => Ok(told(&app, &member, id, Notice::PowerAccepted)),

@@ -149,7 +149,7 @@ async fn every_route_asks_who_is_there() {
         for method in ["get", "put", "post", "patch", "delete"].into_iter().filter(|m| item.get(m).is_some())
         {
             let url = fill(path);
-            let body = ["post", "put", "patch"].contains(&method).then(|| "{}".to_owned());
+            let body = ["post", "put", "patch"].contains(&method).then(|| body_for(path).to_string());
             let method = method.to_uppercase().parse::<Method>().expect("a method");
             if url.starts_with("/v1/") || url.starts_with("/admin/") || url.starts_with("/berth/") {
                 seen += 1;
@@ -168,7 +168,21 @@ async fn every_route_asks_who_is_there() {
 
 fn fill(path: &str) -> String {
     let part = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
+    let query = if path.ends_with("/files") { "?path=/etc/hostname" } else { "" };
+    path.split('/').map(part).collect::<Vec<_>>().join("/") + query
+}
+
+/// Something that the route can do, so that it comes to look for what it is to be done to.
+fn body_for(path: &str) -> serde_json::Value {
+    match path.rsplit('/').next().unwrap_or_default() {
+        "life" => json!({"restart_policy": "never"}),
+        "limits" => json!({"pids": 100}),
+        "exec" => json!({"argv": ["true"]}),
+        "set_rules" => json!({"rules": []}),
+        "apply_to_resources" => json!({"apply_to": []}),
+        "remove_from_resources" => json!({"remove_from": []}),
+        _ => json!({}),
+    }
 }
 
 /// What clients were promised must be in the description, with hcloud's own paths.
