@@ -173,7 +173,7 @@ fn fill(path: &str) -> String {
 }
 
 /// Something that the route can do, so that it comes to look for what it is to be done to.
-fn body_for(path: &str) -> serde_json::Value {
+fn body_for(path: &str) -> Value {
     match path.rsplit('/').next().unwrap_or_default() {
         "life" => json!({"restart_policy": "never"}),
         "limits" => json!({"pids": 100}),
