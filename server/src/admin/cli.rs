@@ -81,7 +81,6 @@ enum Hosts {
 }
 
 #[derive(clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the time of a command")]
 enum Plans {
     /// All plans, also retired ones.
     List,
@@ -116,7 +115,6 @@ enum Pools {
 }
 
 #[derive(clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the time of a command")]
 enum Servers {
     /// Change a server of any project.
     Set {
