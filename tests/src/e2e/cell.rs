@@ -402,16 +402,20 @@ pub fn order(name: &str, image: &str, with_key: bool) -> Value {
     body
 }
 
-/// The archives that guests are made from: all of `BERTH_TEST_IMAGES` (a directory), or those that the build put under
-/// `target/images`.
+/// The archives that guests are made from: the plain Debians (`debian-12.tar.zst` …) of `BERTH_TEST_IMAGES` (a
+/// directory), or of `target/images`. The others there are for tests of the runtime alone.
 fn image_files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is inside the repository");
     let dir = std::env::var_os("BERTH_TEST_IMAGES").map_or_else(|| root.join("target/images"), PathBuf::from);
     let entries = std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("no images in {}: {e}", dir.display()));
-    let is_image = |path: &PathBuf| path.to_string_lossy().ends_with(".tar.zst");
+    let is_image = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let release = name.strip_prefix("debian-").and_then(|rest| rest.strip_suffix(".tar.zst"));
+        release.is_some_and(|release| release.bytes().all(|c| c.is_ascii_digit()))
+    };
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_image).collect();
     files.sort();
-    assert!(!files.is_empty(), "no *.tar.zst in {}", dir.display());
+    assert!(!files.is_empty(), "no debian-*.tar.zst in {}", dir.display());
     files
 }
 
