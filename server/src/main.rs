@@ -22,6 +22,7 @@ struct Cli {
 }
 
 #[derive(clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the time of the program")]
 enum Command {
     /// Run the control plane.
     Serve,
