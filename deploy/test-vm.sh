@@ -12,7 +12,7 @@ need_root "make test-vm" "make test-vm"
 pattern=${1:-.}
 vm=$root/target/vm
 target=${CARGO_TARGET_DIR:-$root/target}
-minutes=15
+minutes=20
 packages=systemd-sysv,dbus,udev,linux-image-cloud-amd64,initramfs-tools,apparmor,iproute2,nftables,e2fsprogs,lxcfs,fuse3,openssh-client,iputils-ping,zstd,kmod,procps
 # What runs there: the kind of its binary, and its name. Software emulation is slow: each of these needs a kernel.
 wanted='^(test (life|boot|hostile)::|lib linux::(cgroup|net|disk)::)'
