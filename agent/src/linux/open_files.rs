@@ -4,14 +4,17 @@
 //! run. A limit can be lowered by the owner of the guest's user namespace, for whom a thread of ours stands in, and raised
 //! only with `CAP_SYS_RESOURCE`. A
 //! process that is forked between two looks inherits its parent's limit, so it is looked again until nothing differs.
-#![expect(unsafe_code, reason = "prlimit and pidfd_open have no wrapper in std or nix")]
+#![expect(
+    unsafe_code,
+    reason = "prlimit of another process and setresuid of one thread have no wrapper in std or nix"
+)]
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use berth_proto::VpsId;
 
 use super::cgroup::Tree;
+use crate::monitor::sys::pidfd_open;
 
 /// Looks at all processes at most so many times.
 const LOOKS: usize = 5;
@@ -47,7 +50,7 @@ pub(super) fn of(pid: i32) -> io::Result<u64> {
 /// Whether it had to be changed. A number is somebody else's as soon as its process is gone; so its handle is opened
 /// first, and a process that has ended before that is not in the guest's groups any more.
 fn set_one(pid: i32, owner: u32, most: u64) -> io::Result<bool> {
-    let _handle = open(pid)?;
+    let _handle = pidfd_open(pid)?;
     if of(pid)? == most {
         return Ok(false);
     }
@@ -79,17 +82,6 @@ fn standing_in_for<T>(user: u32, work: impl FnOnce() -> T) -> io::Result<T> {
         std::process::abort(); // never go on as somebody else
     }
     Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-}
-
-fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: two integers are passed, no memory.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given this descriptor to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn exchange(pid: i32, new: Option<libc::rlimit>) -> io::Result<libc::rlimit> {
