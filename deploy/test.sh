@@ -29,15 +29,18 @@ deploy/setup.sh test
 deploy/web.sh
 [ "$what" != all ] || deploy/lint.sh
 
-# Images are made while the compiler works: the one waits for packages, the other for the processor.
+# Images are made while the compiler works: the one waits for packages, the other for the processor. What makes them is
+# built before, with the features of the whole workspace, so that nothing is built twice.
+export CARGO_INCREMENTAL=0
 images=
 if [ $root_here = yes ] && [ "$what" != browser ]; then
+    step "building what makes the images"
+    cargo build --quiet --locked --workspace --example debian_image </dev/null
     { deploy/test-images.sh && deploy/escape-checker.sh; } &
     images=$!
 fi
 
 step "building everything (test profile)"
-export CARGO_INCREMENTAL=0
 cargo build --quiet --locked --workspace --all-targets </dev/null
 [ -z "$images" ] || wait "$images" || die "the test images could not be made; see above"
 
