@@ -82,7 +82,15 @@ pub async fn consistent(db: &PgPool) {
 /// # Panics
 /// When something stays on its way, or is wrong.
 pub async fn settled(db: &PgPool) {
-    wait::until("all actions and tombstones to be done", Duration::from_secs(30), async || {
+    settled_within(db, Duration::from_secs(30)).await;
+}
+
+/// As [`settled`], where guests may take their time.
+///
+/// # Panics
+/// When something stays on its way, or is wrong.
+pub async fn settled_within(db: &PgPool, deadline: Duration) {
+    wait::until("all actions and tombstones to be done", deadline, async || {
         let open: Vec<String> = sqlx::query_scalar(
             "select 'action ' || id || ' ' || command || ' of VPS ' || coalesce(vps_id, 0) from actions
              where status = 'running'
