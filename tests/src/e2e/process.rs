@@ -11,6 +11,14 @@ use nix::unistd::Pid;
 
 use crate::wait::until_blocking;
 
+/// Kills a process that is not our child, as pulling the plug; it may just have ended.
+///
+/// # Panics
+/// When this is no process id.
+pub fn kill9(pid: u32) {
+    let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid fits")), Signal::SIGKILL);
+}
+
 /// A process that is killed when this is dropped, and whose output is in a file.
 #[derive(Debug)]
 pub struct Process {

@@ -11,10 +11,8 @@ use std::time::Duration;
 use berth_tests::check;
 use berth_tests::client::DEADLINE;
 use berth_tests::e2e::cell::{Cell, Failpoint, Made, order};
-use berth_tests::e2e::process::{Process, start_time};
+use berth_tests::e2e::process::{Process, kill9, start_time};
 use berth_tests::wait::until;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -222,7 +220,7 @@ impl Round<'_> {
         let kill_monitor = || {
             // By pid and start time: it may be gone, because it left when its agent died.
             if is_monitor && start_time(pid) == started {
-                let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid fits")), Signal::SIGKILL);
+                kill9(pid);
             }
         };
         match self.victim {
@@ -258,7 +256,7 @@ impl Round<'_> {
                     self.cell.hosts[0].stop_agent();
                 }
                 if agent != Some(stuck) && self.victim == Victim::Server {
-                    let _ = kill(Pid::from_raw(i32::try_from(stuck).expect("a pid fits")), Signal::SIGKILL);
+                    kill9(stuck);
                 }
                 self.cell.hosts[0].start_agent(None);
             }

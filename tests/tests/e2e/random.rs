@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use berth_proto::ExecEnd;
 use berth_tests::check;
-use berth_tests::client::Answer;
+use berth_tests::client::{Answer, DEADLINE};
 use berth_tests::e2e::cell::{Cell, Made, PLAN};
+use berth_tests::e2e::process::kill9;
+use berth_tests::exec::Exec;
 use berth_tests::wait::until;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use reqwest::Method;
 use serde_json::json;
 
 /// The seed of the order of operations.
@@ -64,20 +65,11 @@ enum Op {
     KillInit,
 }
 
-fn draw(random: &mut StdRng) -> Op {
-    let mut at = random.random_range(0..WHAT.iter().map(|(weight, _)| weight).sum());
-    for (weight, op) in WHAT {
-        if at < weight {
-            return op;
-        }
-        at -= weight;
-    }
-    unreachable!("the weights were added up")
-}
-
-/// Kills the process, if it is still the one that was looked at.
-fn kill_process(pid: u32) {
-    let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid fits")), Signal::SIGKILL);
+/// What came of an operation.
+enum Outcome {
+    Answered(Answer),
+    /// So many processes.
+    Killed(usize),
 }
 
 /// The parent of a guest's PID 1 is its monitor.
@@ -88,38 +80,54 @@ fn monitor_of(init: u32) -> Option<u32> {
     name.contains("berth-monitor").then_some(parent)
 }
 
-/// Does one thing; what the API answered, if it was asked.
-async fn perform(cell: &mut Cell, op: Op, made: &Made, larger: &str, random: &mut StdRng) -> Option<Answer> {
+/// Does one thing.
+async fn perform(cell: &mut Cell, op: Op, made: &Made, plan: &str) -> Outcome {
     let id = made.id;
-    let post = |path: String, body: serde_json::Value| {
-        let api = cell.api.clone();
-        async move { api.send(Method::POST, &path, Some(body.to_string())).await }
-    };
-    match op {
-        Op::Act(what) => Some(post(format!("/v1/servers/{id}/actions/{what}"), json!({})).await),
-        Op::Berth(what) => Some(post(format!("/berth/v1/servers/{id}/actions/{what}"), json!({})).await),
-        Op::Resize => {
-            let plan = if random.random_bool(0.5) { larger } else { PLAN };
-            let body = json!({"server_type": plan, "upgrade_disk": false});
-            Some(post(format!("/v1/servers/{id}/actions/change_type"), body).await)
-        }
-        Op::Exec => {
-            let body = json!({"argv": ["/bin/sleep", "1"]});
-            Some(post(format!("/berth/v1/servers/{id}/exec"), body).await)
-        }
+    let (path, body) = match op {
+        Op::Act(what) => (format!("/v1/servers/{id}/actions/{what}"), json!({})),
+        Op::Berth(what) => (format!("/berth/v1/servers/{id}/actions/{what}"), json!({})),
+        Op::Resize => (
+            format!("/v1/servers/{id}/actions/change_type"),
+            json!({"server_type": plan, "upgrade_disk": false}),
+        ),
+        Op::Exec => (format!("/berth/v1/servers/{id}/exec"), json!({"argv": ["/bin/sleep", "1"]})),
         Op::KillAgent => {
             cell.hosts[made.host].kill_agent();
             cell.hosts[made.host].start_agent(None);
-            None
+            return Outcome::Killed(1);
         }
         Op::KillMonitor | Op::KillInit => {
-            for (init, _) in cell.hosts[made.host].first_processes(id) {
-                let victim = if op == Op::KillInit { Some(init) } else { monitor_of(init) };
-                victim.into_iter().for_each(kill_process);
-            }
-            None
+            let inits = cell.hosts[made.host].first_processes(id).into_iter().map(|(init, _)| init);
+            let victims: Vec<_> = inits
+                .filter_map(|init| if op == Op::KillInit { Some(init) } else { monitor_of(init) })
+                .collect();
+            victims.iter().copied().for_each(kill9);
+            return Outcome::Killed(victims.len());
         }
-    }
+    };
+    Outcome::Answered(cell.api.post(&path, body).await)
+}
+
+/// Runs the program of an answer; whether it came to its end. What is done to its guest meanwhile ends it otherwise, and
+/// one that is frozen leaves it waiting.
+async fn ran(answer: serde_json::Value) -> bool {
+    let Ok(mut program) = Exec::open(&answer).await else { return false };
+    let closed = tokio::time::timeout(DEADLINE, program.closed()).await;
+    closed.is_ok() && program.end == Some(ExecEnd { code: Some(0), signal: None })
+}
+
+/// What the inventory asks of a VPS and what it saw last.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    power: String,
+    frozen: bool,
+    observed_state: String,
+    observed_frozen: bool,
+    /// The generation that was seen is the one that is asked for, and so is the boot epoch.
+    current: bool,
+    /// Memory in bytes that was sold, and that the kernel was seen to hold for a running guest.
+    memory_bytes: i64,
+    applied: Option<i64>,
 }
 
 /// Each VPS is what the inventory says that was asked of it.
@@ -128,17 +136,28 @@ async fn comes_true(cell: &Cell, vpses: &[Made], when: &str) {
     check::settled_within(&db, QUIET).await;
     for made in vpses {
         until(&format!("{when}: server {} to be as was asked", made.id), QUIET, async || {
-            let (power, frozen, state): (String, bool, String) =
-                sqlx::query_as("select power, frozen, observed_state from vps where id = $1")
-                    .bind(made.id)
-                    .fetch_one(&db)
-                    .await
-                    .map_err(|e| e.to_string())?;
-            let running = cell.hosts[made.host].first_processes(made.id);
-            let wanted = usize::from(power == "running");
-            let seen = format!("asked: {power}, frozen {frozen}; observed: {state}; PID 1: {running:?}");
-            let agree = state == if wanted == 1 { "running" } else { "stopped" };
-            if running.len() == wanted && agree { Ok(()) } else { Err(seen) }
+            let row: Row = sqlx::query_as(
+                "select power, frozen, observed_state, observed_frozen, memory_bytes,
+                        observed_generation = generation
+                        and (power <> 'running' or observed_boot_epoch = boot_epoch) as current,
+                        (select (state->>'applied')::bigint from jsonb_array_elements(observed_limits) as state
+                         where state->>'limit' = 'memory_bytes') as applied
+                 from vps where id = $1",
+            )
+            .bind(made.id)
+            .fetch_one(&db)
+            .await
+            .map_err(|e| e.to_string())?;
+            let inits = cell.hosts[made.host].first_processes(made.id);
+            let true_of_it = if row.power == "running" {
+                row.observed_state == "running"
+                    && row.observed_frozen == row.frozen
+                    && row.applied == Some(row.memory_bytes)
+                    && inits.len() == 1
+            } else {
+                row.observed_state == "stopped" && inits.is_empty()
+            };
+            if row.current && true_of_it { Ok(()) } else { Err(format!("{row:?}, PID 1: {inits:?}")) }
         })
         .await;
     }
@@ -157,25 +176,40 @@ async fn a_thousand_random_operations_end_as_was_asked_and_leave_nothing() {
         vpses.push(cell.create(&format!("web-{n}"), &image, true).await);
     }
     let mut random = StdRng::seed_from_u64(SEED);
+    let mut programs = Vec::new();
     let mut answers: BTreeMap<(Op, u16), usize> = BTreeMap::new();
+    let mut killed: BTreeMap<Op, usize> = BTreeMap::new();
     for n in 0..OPERATIONS {
-        let (op, made) = (draw(&mut random), &vpses[random.random_range(0..VPSES)]);
-        if let Some(answer) = perform(&mut cell, op, made, larger, &mut random).await {
-            // Asked for, or refused with a reason: locked by another action, off, frozen.
-            let known = matches!(answer.status, 200 | 201 | 409 | 412 | 422 | 423 | 503);
-            assert!(known, "operation {n}, {op:?}: {} {}", answer.status, answer.body);
-            *answers.entry((op, answer.status)).or_default() += 1;
+        let (_, op) = *WHAT.choose_weighted(&mut random, |(weight, _)| *weight).expect("weights above 0");
+        let made = &vpses[random.random_range(0..VPSES)];
+        let plan = if random.random_bool(0.5) { larger } else { PLAN };
+        match perform(&mut cell, op, made, plan).await {
+            Outcome::Answered(answer) => {
+                // Asked for, or refused with a reason: locked by another action, off, frozen.
+                let known = matches!(answer.status, 200 | 201 | 409 | 412 | 422 | 423 | 503);
+                assert!(known, "operation {n}, {op:?}: {} {}", answer.status, answer.body);
+                *answers.entry((op, answer.status)).or_default() += 1;
+                if (op, answer.status) == (Op::Exec, 201) {
+                    programs.push(tokio::spawn(ran(answer.body)));
+                }
+            }
+            Outcome::Killed(victims) => *killed.entry(op).or_default() += victims,
         }
         if (n + 1) % STRETCH == 0 {
             comes_true(&cell, &vpses, &format!("after {} operations", n + 1)).await;
         }
     }
-    eprintln!("answers: {answers:#?}");
-    // Most were really done: a test in which all is refused shows nothing.
-    for op in WHAT.map(|(_, op)| op) {
-        let done: usize = answers.iter().filter(|((o, s), _)| *o == op && *s < 300).map(|(_, n)| n).sum();
-        let asked: usize = answers.iter().filter(|((o, _), _)| *o == op).map(|(_, n)| n).sum();
-        assert!(asked == 0 || done > 0, "{op:?} was never done: {answers:?}");
+    let mut ended = 0;
+    for program in programs {
+        ended += usize::from(program.await.expect("every stream was closed with a reason"));
     }
+    eprintln!("answers: {answers:#?}, killed: {killed:#?}, programs that came to their end: {ended}");
+    // All were really done: a test in which all is refused shows nothing.
+    for (_, op) in WHAT {
+        let done: usize = answers.iter().filter(|((o, s), _)| *o == op && *s < 300).map(|(_, n)| n).sum();
+        let victims = killed.get(&op).copied().unwrap_or_default();
+        assert!(done + victims > 0, "{op:?} was never done: {answers:?}, killed: {killed:?}");
+    }
+    assert!(ended > 0, "no program ever ran");
     cell.finish().await;
 }
