@@ -13,7 +13,7 @@ deploy/setup.sh test
 deploy/web.sh
 step "building (release)"
 cargo build --quiet --release --locked --workspace --bins </dev/null
-cargo build --quiet --locked -p berth-server --example debian_image </dev/null
+cargo build --quiet --locked --workspace --example debian_image </dev/null
 deploy/test-images.sh
 if [ $# = 0 ] || [[ " $* " == *" incus "* ]]; then
     deploy/incus/fetch.sh || [ $? = 3 ] # the benchmark says that there is none to compare with

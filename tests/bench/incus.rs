@@ -238,8 +238,6 @@ impl Drop for Incus<'_> {
             left().iter().for_each(|group| remove(group));
             std::thread::sleep(Duration::from_millis(50)); // processes are still leaving
         }
-        // Shared by all containers of a machine: it goes when nobody uses it.
-        groups(Path::new("/sys/fs/cgroup"), "", 0).iter().for_each(|group| drop(std::fs::remove_dir(group)));
         left().iter().for_each(|group| eprintln!("{} is left", group.display()));
         if let Err(e) = std::fs::remove_dir_all(&self.dir) {
             eprintln!("{} is left: {e}", self.dir.display());
@@ -253,8 +251,7 @@ fn fine(answer: Answer) -> Value {
     answer.body
 }
 
-/// Cgroups of our containers and their monitors, at whatever depth this process stands in a hierarchy; without a name,
-/// those in which liblxc puts itself while it starts one.
+/// Cgroups of our containers and their monitors, at whatever depth this process stands in a hierarchy.
 fn groups(dir: &Path, name: &str, depth: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
