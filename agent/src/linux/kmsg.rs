@@ -54,7 +54,7 @@ fn parse(line: &[u8]) -> Option<Kill> {
     let (rest, uid) = text.rsplit_once(",uid=")?;
     let (rest, pid) = rest.rsplit_once(",pid=")?;
     let (_, name) = rest.rsplit_once(",task=")?;
-    uid.trim().parse::<u32>().ok()?;
+    uid.trim().parse::<i64>().ok()?; // the kernel writes ids from 2^31 on, which guests have, as negative numbers
     Some(Kill { group: group.to_owned(), victim: name_of(name), pid: pid.parse().ok()? })
 }
 
@@ -105,6 +105,9 @@ mod tests {
         let global = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=guest,mems_allowed=0,global_oom,\
                       task_memcg=/berth/7/guest,task=x y,pid=5,uid=0";
         assert_eq!(kill(global).unwrap().1, "x y");
+        let large =
+            "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/berth/7,task=perl,pid=21543,uid=-1221328896";
+        assert_eq!(kill(large).unwrap().1, "perl");
     }
 
     #[test]
