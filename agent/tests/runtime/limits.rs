@@ -21,17 +21,27 @@ use crate::tiny;
 use crate::world::{World, wait_for};
 
 /// An init that runs what it finds in `/ask` and leaves what that said in `/said`: what it runs inherits its limits.
+/// It looks no more, and sleeps, once there is `/calm`.
 const RUNS: &str = "#!/bin/sh
-while :; do
+while [ ! -e /calm ]; do
     if [ -e /ask ]; then sh /ask >/saying 2>&1; rm /ask; mv /saying /said; fi
     sleep 0.1
 done
+exec sleep 1000000
 ";
 
 /// A guest that does what tests want, with these limits.
 async fn boot(world: &World, change: impl FnOnce(&mut Limits)) -> VpsSpec {
     let image = tiny::template(world, RUNS, |root| {
-        for program in ["/bin/dd", "/bin/rm", "/bin/mv", "/usr/bin/perl", "/usr/bin/nproc", "/bin/df"] {
+        for program in [
+            "/bin/dd",
+            "/bin/rm",
+            "/bin/mv",
+            "/usr/bin/perl",
+            "/usr/bin/taskset",
+            "/usr/bin/nproc",
+            "/bin/df",
+        ] {
             tiny::add(root, program);
         }
     });

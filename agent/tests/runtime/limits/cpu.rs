@@ -17,19 +17,15 @@ async fn used(world: &World, id: VpsId) -> f64 {
     world.host.vps_metrics(id).await.unwrap().cpu_usec as f64
 }
 
-/// Lets so many processes of a guest spin; they end with it.
-fn spin(world: &World, id: VpsId, processes: usize) {
-    for _ in 0..processes {
-        world.in_guest(id, "perl -e 'alarm 200; 1 while 1' >/dev/null 2>&1 &");
-    }
-}
+/// A process of a guest that spins; it ends with the guest.
+const SPINS: &str = "perl -e 'alarm 200; 1 while 1' >/dev/null 2>&1 &";
 
 #[test]
 fn the_cpu_cap_holds() {
     world::run(async |world| {
         let mut spec = boot(world, |limits| limits.cpu_milli = 300).await;
         let id = spec.id;
-        spin(world, id, 2);
+        world.in_guest(id, &format!("{SPINS} {SPINS}"));
         for milli in [300, 600, 150] {
             change(world, &mut spec, |limits| limits.cpu_milli = milli).await;
             held(world, id, LimitName::CpuMilli, milli).await;
@@ -60,8 +56,12 @@ fn cpu_weights_and_guarantees_hold() {
         let all = i64::try_from(cores).unwrap() * 1000;
         let plan = |limits: &mut berth_proto::Limits| limits.cpu_milli = all;
         let (mut one, mut other) = (boot(world, plan).await, boot(world, plan).await);
-        spin(world, one.id, cores);
-        spin(world, other.id, cores);
+        // One of each guest on each CPU, and nothing else: a guest whose processes share a CPU has its whole weight there
+        // alone, and with each start and end of another process the kernel weighs a group anew and may keep it waiting.
+        for id in [one.id, other.id] {
+            let spins = (0..cores).map(|cpu| format!("taskset -c {cpu} {SPINS}\n")).collect::<String>();
+            world.in_guest(id, &format!("{spins} : >/calm"));
+        }
         // weights of both, a guarantee of the first, and the share of what both get that the first must have
         let rows = [(100, 300, 0, 0.25), (300, 100, 0, 0.75), (100, 400, all / 2, 0.5), (100, 100, 0, 0.5)];
         for (first, second, guarantee, share) in rows {
