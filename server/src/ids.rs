@@ -64,3 +64,7 @@ id!(
     /// A firewall of a project.
     FirewallId
 );
+id!(
+    /// A primary IP of a project.
+    PrimaryIpId
+);

@@ -75,6 +75,7 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
+    primary_ips_by_cli(&run, &json).await;
     run(&["server", "poweron", "cli-1"]).await;
     run(&["server", "add-label", "cli-1", "tier=web"]).await;
     run(&["server", "update", "cli-1", "--name", "cli-2"]).await;
@@ -107,6 +108,30 @@ async fn firewalls_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl Asy
     run(&["firewall", "remove-from-resource", "cli", "--type", "server", "--server", "cli-1"]).await;
     run(&["firewall", "delete", "cli"]).await;
     assert!(json(&["firewall", "list"]).await.as_array().is_none_or(Vec::is_empty));
+}
+
+/// Another address for the server, which is off, and its own one back.
+async fn primary_ips_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    let server = json(&["server", "describe", "cli-1"]).await;
+    let own = server["public_net"]["ipv4"]["id"].to_string();
+    let datacenter = server["datacenter"]["name"].as_str().expect("a name").to_owned();
+    run(&["primary-ip", "create", "--name", "cli", "--type", "ipv4", "--datacenter", &datacenter]).await;
+    run(&["primary-ip", "update", "cli", "--name", "cli-ip"]).await;
+    run(&["primary-ip", "enable-protection", "cli-ip"]).await;
+    run(&["primary-ip", "unassign", &own]).await;
+    let id = server["id"].to_string();
+    run(&["primary-ip", "assign", "cli-ip", "--server", &id]).await;
+    let described = json(&["primary-ip", "describe", "cli-ip"]).await;
+    assert_eq!(
+        (&described["assignee_id"], &described["protection"]["delete"]),
+        (&server["id"], &json!(true))
+    );
+    assert_eq!(json(&["primary-ip", "list"]).await.as_array().map(Vec::len), Some(2));
+    run(&["primary-ip", "unassign", "cli-ip"]).await;
+    run(&["primary-ip", "assign", &own, "--server", &id]).await;
+    run(&["primary-ip", "disable-protection", "cli-ip"]).await;
+    run(&["primary-ip", "delete", "cli-ip"]).await;
+    assert_eq!(json(&["server", "describe", "cli-1"]).await["public_net"]["ipv4"]["id"].to_string(), own);
 }
 
 /// hcloud-python of every interpreter that has it: Debian's, and those that `BERTH_TEST_PYTHONS` names. Returns what

@@ -36,7 +36,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   v.frozen, v.restart_policy, v.autostart_order,
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
                   a.ip as "ip?: IpNet"
-           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
+           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
            order by v.host_seq, v.id"#,
         host,

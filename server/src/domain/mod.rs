@@ -12,6 +12,7 @@ pub mod names;
 pub mod placement;
 pub mod power;
 pub mod price;
+pub mod primary_ip;
 pub mod selector;
 pub mod ssh;
 pub mod status;

@@ -22,6 +22,7 @@ mod lifecycle; // a server from its creation to its end
 mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters
 mod operators; // the operators' API
+mod primary_ips; // addresses that projects hold, and who had them
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod selectors; // the label grammar, by property

@@ -105,7 +105,7 @@ impl From<&Holds> for FirewallStatus {
 /// A public address.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct PublicIp {
-    /// The address as a number: clients want an id, and an address is given out once.
+    /// The primary IP that it belongs to.
     id: i64,
     ip: String,
     blocked: bool,
@@ -134,8 +134,8 @@ impl Server {
     }
 
     fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow], firewalls: &[Holds]) -> Result<Self> {
-        let address = |ip: std::net::Ipv4Addr| PublicIp {
-            id: i64::from(u32::from(ip)),
+        let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
+            id,
             ip: ip.to_string(),
             blocked: false,
             dns_ptr: String::new(),
@@ -146,7 +146,7 @@ impl Server {
             status: vps.status(),
             created: vps.created_at,
             public_net: PublicNet {
-                ipv4: vps.ipv4().map(address),
+                ipv4: vps.ipv4().zip(vps.primary_ip_id).map(address),
                 ipv6: None,
                 floating_ips: Vec::new(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
