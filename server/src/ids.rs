@@ -68,3 +68,7 @@ id!(
     /// A primary IP of a project.
     PrimaryIpId
 );
+id!(
+    /// A floating IP of a project.
+    FloatingIpId
+);

@@ -49,6 +49,19 @@ def primary_ips(client: Client, server) -> None:
     own.assign(server.id, "server").wait_until_finished()
 
 
+def floating_ips(client: Client, server) -> None:
+    made = client.floating_ips.create(type="ipv4", description="python", server=server)
+    made.action.wait_until_finished()
+    floating_ip = client.floating_ips.get_by_id(made.floating_ip.id)
+    assert floating_ip.server.id == server.id, floating_ip.server
+    server.reload()
+    assert [f.id for f in server.public_net.floating_ips] == [floating_ip.id]
+    floating_ip.unassign().wait_until_finished()
+    floating_ip.assign(server).wait_until_finished()
+    floating_ip.unassign().wait_until_finished()
+    assert floating_ip.delete()
+
+
 def main(public_key: str, server_type: str, image: str) -> None:
     client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
     seen = {"library": hcloud.__file__}
@@ -85,6 +98,7 @@ def main(public_key: str, server_type: str, image: str) -> None:
     console.action.wait_until_finished()
     assert console.wss_url.startswith("ws://") and "token=" in console.wss_url, console.wss_url
     firewalls(client, server)
+    floating_ips(client, server)
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status

@@ -262,7 +262,7 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         }
         Command::Pools(Pools::Who(question)) => list(
             addresses::holders(app, &question).await?,
-            &["ip", "project", "primary_ip_id", "vps_id", "vps", "from_at", "until_at"],
+            &["ip", "project", "primary_ip_id", "floating_ip_id", "vps_id", "vps", "from_at", "until_at"],
         ),
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
         Command::Servers(Servers::Limits { id }) => one(server_limits::limits(app, VpsId(id)).await?),

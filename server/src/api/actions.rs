@@ -65,6 +65,7 @@ impl From<Row> for Action {
             (a.image_id, "image"),
             (a.firewall_id, "firewall"),
             (a.primary_ip_id, "primary_ip"),
+            (a.floating_ip_id, "floating_ip"),
         ];
         let resources = of.into_iter().filter_map(|(id, kind)| id.map(resource(kind)));
         Self {

@@ -16,6 +16,7 @@ mod datacenters;
 mod docs;
 mod envelope;
 mod firewalls;
+mod floating_ips;
 mod images;
 mod locations;
 mod pricing;
@@ -52,6 +53,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(ssh_keys::router())
         .merge(firewalls::router())
         .merge(primary_ips::router())
+        .merge(floating_ips::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

@@ -1,7 +1,7 @@
 //! Addresses: whose each one is, and who had it before.
 //!
-//! Every usable address of a pool is a row, so handing one out is a row lock. A row belongs to a primary IP, and through
-//! it to a project; `vps_id` says to which VPS it is routed. Nothing but [`change`] writes either, so the history has
+//! Every usable address of a pool is a row, so handing one out is a row lock. A row belongs to a primary or floating IP,
+//! and through it to a project; `vps_id` says to which VPS it is routed. Nothing but [`change`] writes either, so the history has
 //! no gaps.
 //!
 //! An address that is given back rests for its pool's quarantine: packets of old connections and names that are still
@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Result;
-use crate::ids::{LocationId, PrimaryIpId, ProjectId, VpsId};
+use crate::error::{Error, Result};
+use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
 
 /// Days for which it is known who had an address.
 const KEEP_DAYS: i32 = 365;
@@ -22,21 +22,41 @@ const KEEP_DAYS: i32 = 365;
 /// Entries of one address that are shown at most.
 const MOST_ENTRIES: i64 = 1000;
 
-/// Gives a free address of the location to a primary IP that has none, and routes it to `vps`. With `wait` the answer
+/// What an address belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A primary IP.
+    Primary(PrimaryIpId),
+    /// A floating IP.
+    Floating(FloatingIpId),
+}
+
+impl Owner {
+    fn primary(self) -> Option<i64> {
+        if let Self::Primary(id) = self { Some(id.0) } else { None }
+    }
+
+    fn floating(self) -> Option<i64> {
+        if let Self::Floating(id) = self { Some(id.0) } else { None }
+    }
+}
+
+/// Gives a free address of the location to an owner that has none, and routes it to `vps`. With `wait` the answer
 /// is exact; without it addresses that other requests are about to take are passed over, so none may be found although
 /// one of those requests will fail.
 pub(super) async fn take(
     tx: &mut PgConnection,
     location: LocationId,
-    owner: PrimaryIpId,
+    owner: Owner,
     vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
     let free = if wait {
         let exact = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and a.primary_ip_id is null
+             where p.location_id = $1 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+               and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a",
             location.0
         );
@@ -44,8 +64,9 @@ pub(super) async fn take(
     } else {
         let quick = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and a.primary_ip_id is null
+             where p.location_id = $1 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+               and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a skip locked",
             location.0
         );
@@ -57,19 +78,43 @@ pub(super) async fn take(
     Ok(free)
 }
 
+/// As [`take`], for whoever holds nothing that those could wait for who are about to take addresses.
+///
+/// # Errors
+/// `resource_unavailable`, with the location's name.
+pub(super) async fn reserve(
+    tx: &mut PgConnection,
+    location: LocationId,
+    owner: Owner,
+    vps: Option<VpsId>,
+) -> Result<IpNet> {
+    for wait in [false, true] {
+        if let Some(ip) = take(tx, location, owner, vps, wait).await? {
+            return Ok(ip);
+        }
+    }
+    let name = sqlx::query_scalar!("select name from locations where id = $1", location.0);
+    let name = name.fetch_one(tx).await?;
+    Err(Error::ResourceUnavailable(format!("no IPv4 address is free in location {name}")))
+}
+
 /// Writes who has an address from now on; without an owner it is free after its quarantine. The caller holds its row.
 pub(super) async fn change(
     tx: &mut PgConnection,
     ip: IpNet,
-    owner: Option<PrimaryIpId>,
+    owner: Option<Owner>,
     vps: Option<VpsId>,
 ) -> Result<()> {
+    let primary = owner.and_then(Owner::primary);
+    let floating = owner.and_then(Owner::floating);
     sqlx::query!(
-        "update addresses set primary_ip_id = $2, vps_id = $3,
-                released_at = case when $2::bigint is null then clock_timestamp() else released_at end
+        "update addresses set primary_ip_id = $2, floating_ip_id = $3, vps_id = $4,
+                released_at = case when num_nonnulls($2::bigint, $3::bigint) = 0 then clock_timestamp()
+                                   else released_at end
          where ip = $1",
         ip,
-        owner.map(|owner| owner.0),
+        primary,
+        floating,
         vps.map(|vps| vps.0)
     )
     .execute(&mut *tx)
@@ -81,17 +126,18 @@ pub(super) async fn change(
     )
     .execute(&mut *tx)
     .await?;
-    if let Some(owner) = owner {
-        sqlx::query!(
-            "insert into address_history (ip, project_id, primary_ip_id, vps_id, from_at)
-             select $1, project_id, id, $3, clock_timestamp() from primary_ips where id = $2",
-            ip,
-            owner.0,
-            vps.map(|vps| vps.0)
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
+    sqlx::query!(
+        "insert into address_history (ip, project_id, primary_ip_id, floating_ip_id, vps_id, from_at)
+         select $1, project_id, $2, $3, $4, clock_timestamp()
+         from (select project_id from primary_ips where id = $2
+               union all select project_id from floating_ips where id = $3) owner",
+        ip,
+        primary,
+        floating,
+        vps.map(|vps| vps.0)
+    )
+    .execute(&mut *tx)
+    .await?;
     Ok(())
 }
 
@@ -107,7 +153,9 @@ pub struct Holder {
     /// Name of that project.
     pub project: Option<String>,
     /// The primary IP that it belonged to.
-    pub primary_ip_id: i64,
+    pub primary_ip_id: Option<i64>,
+    /// The floating IP that it belonged to.
+    pub floating_ip_id: Option<i64>,
     /// The server that it was routed to; null while the project held it for none.
     pub vps_id: Option<i64>,
     /// Name of that server, as it is or was last.
@@ -122,8 +170,8 @@ pub struct Holder {
 pub async fn holders(db: &PgPool, ip: IpAddr, at: Option<DateTime<Utc>>) -> Result<Vec<Holder>> {
     let found = sqlx::query_as!(
         Holder,
-        r#"select host(h.ip) as "ip!", h.project_id, p.name as "project?", h.primary_ip_id, h.vps_id,
-                  v.name as "vps?", h.from_at, h.until_at
+        r#"select host(h.ip) as "ip!", h.project_id, p.name as "project?", h.primary_ip_id, h.floating_ip_id,
+                  h.vps_id, v.name as "vps?", h.from_at, h.until_at
            from address_history h left join projects p on p.id = h.project_id left join vps v on v.id = h.vps_id
            where h.ip = $1
              and ($2::timestamptz is null or (h.from_at <= $2 and (h.until_at is null or h.until_at > $2)))

@@ -25,6 +25,7 @@ pub mod console;
 pub mod enrol;
 pub mod events;
 pub mod firewalls;
+pub mod floating_ips;
 pub mod graphs;
 pub mod hosts;
 pub mod images;

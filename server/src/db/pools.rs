@@ -89,8 +89,8 @@ pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
     let all = sqlx::query_as!(
         Pool,
         r#"select p.id, p.name, l.name as location, p.cidr::text as "cidr!", p.kind, p.created_at,
-                  count(a.ip) as "addresses!", count(a.primary_ip_id) as "used!", p.quarantine_s,
-                  count(*) filter (where a.primary_ip_id is null
+                  count(a.ip) as "addresses!", count(*) filter (where a.held) as "used!", p.quarantine_s,
+                  count(*) filter (where not a.held
                     and a.released_at > now() - make_interval(secs => p.quarantine_s)) as "resting!"
            from pools p join locations l on l.id = p.location_id left join addresses a on a.pool_id = p.id
            group by p.id, l.name order by p.id"#
@@ -171,12 +171,10 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
     sqlx::query!("select from addresses where pool_id = $1 order by ip for update", id)
         .execute(&mut *tx)
         .await?;
-    let used = sqlx::query_scalar!(
-        r#"select count(*) as "used!" from addresses where pool_id = $1 and primary_ip_id is not null"#,
-        id
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    let used =
+        sqlx::query_scalar!(r#"select count(*) as "used!" from addresses where pool_id = $1 and held"#, id)
+            .fetch_one(&mut *tx)
+            .await?;
     if used > 0 {
         return Err(Error::InUse(format!("{used} addresses of this pool belong to projects")));
     }

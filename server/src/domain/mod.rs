@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod firewall;
+pub mod ip_names;
 pub mod labels;
 pub mod life;
 pub mod limits;
@@ -12,7 +13,6 @@ pub mod names;
 pub mod placement;
 pub mod power;
 pub mod price;
-pub mod primary_ip;
 pub mod selector;
 pub mod ssh;
 pub mod status;

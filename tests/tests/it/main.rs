@@ -13,6 +13,7 @@ mod events; // what happened to guests, from the host's word to the page
 mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
+mod floating_ips; // addresses that move between running servers
 mod guarantees; // what is promised to one is promised to nobody else
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them

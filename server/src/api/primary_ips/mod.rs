@@ -20,8 +20,8 @@ use crate::app::App;
 use crate::auth::Tenant;
 use crate::db::locations;
 use crate::db::primary_ips::{self, Filter, New, Origin, Update};
+use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
-use crate::domain::primary_ip::chosen_name;
 use crate::error::{Error, Result};
 use crate::ids::{LocationId, PrimaryIpId, VpsId};
 
@@ -78,7 +78,7 @@ async fn create(
         (None, None) => return Err(Error::invalid("location", "is required without assignee_id")),
     };
     let new = New {
-        name: chosen_name(&new.name, None)?,
+        name: Kind::Primary.chosen(&new.name, None)?,
         labels: Labels::parse(new.labels.unwrap_or_default())?,
         auto_delete: new.auto_delete.unwrap_or(false),
     };
@@ -139,7 +139,7 @@ async fn update(
     Body(change): Body<UpdatePrimaryIp>,
 ) -> Result<Json<PrimaryIpResponse>> {
     let change = Update {
-        name: change.name.map(|name| chosen_name(&name, Some(id))).transpose()?,
+        name: change.name.map(|name| Kind::Primary.chosen(&name, Some(id.0))).transpose()?,
         labels: change.labels.map(Labels::parse).transpose()?,
         auto_delete: change.auto_delete,
     };

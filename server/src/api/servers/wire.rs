@@ -13,6 +13,7 @@ use crate::api::locations::Location;
 use crate::api::server_types::ServerType;
 use crate::app::App;
 use crate::db::firewalls::{self, Holds};
+use crate::db::floating_ips;
 use crate::db::images::{self, Image as ImageRow};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
@@ -129,11 +130,19 @@ impl Server {
         let images = images::by_ids(&app.db, &ids).await?;
         let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
+        let floating = floating_ips::of_vpses(&app.db, &vps_ids).await?;
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps))).collect()
+        let held = |vps: &Vps| floating.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps))).collect()
     }
 
-    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow], firewalls: &[Holds]) -> Result<Self> {
+    fn of(
+        vps: &Vps,
+        catalog: &Catalog,
+        images: &[ImageRow],
+        firewalls: &[Holds],
+        floating: &[i64],
+    ) -> Result<Self> {
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
             ip: ip.to_string(),
@@ -148,7 +157,7 @@ impl Server {
             public_net: PublicNet {
                 ipv4: vps.ipv4().zip(vps.primary_ip_id).map(address),
                 ipv6: None,
-                floating_ips: Vec::new(),
+                floating_ips: floating.to_vec(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },
             private_net: Vec::new(),

@@ -6,11 +6,12 @@ use sqlx::PgConnection;
 
 use super::{New, Origin, hold, insert};
 use crate::app::App;
+use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::vps::{Locked, lock, next_seq};
-use crate::db::{Tx, addresses};
+use crate::db::addresses::{self, Owner};
+use crate::db::vps::{Locked, lock, next_generation};
 use crate::error::{Error, Result};
-use crate::ids::{HostId, LocationId, PrimaryIpId, ProjectId, VpsId};
+use crate::ids::{LocationId, PrimaryIpId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 /// Makes a primary IP; the action is there when it is for a VPS.
@@ -38,15 +39,7 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, Some(new)).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    let taken = match addresses::take(&mut tx, location, id, to, false).await? {
-        Some(ip) => Some(ip),
-        None => addresses::take(&mut tx, location, id, to, true).await?,
-    };
-    if taken.is_none() {
-        let name = sqlx::query_scalar!("select name from locations where id = $1", location.0);
-        let name = name.fetch_one(&mut *tx).await?;
-        return Err(Error::ResourceUnavailable(format!("no IPv4 address is free in location {name}")));
-    }
+    addresses::reserve(&mut tx, location, Owner::Primary(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));
@@ -74,7 +67,7 @@ pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) 
         let message = format!("server {} is in another location than the primary IP", vps.id);
         return Err(Error::Refused { code: "primary_ip_datacenter_mismatch", message });
     }
-    addresses::change(&mut tx, held.ip, Some(id), Some(vps.id)).await?;
+    addresses::change(&mut tx, held.ip, Some(Owner::Primary(id)), Some(vps.id)).await?;
     tell(app, tx, project, id, &vps, "assign_primary_ip").await
 }
 
@@ -92,7 +85,7 @@ pub async fn unassign(app: &App, project: ProjectId, id: PrimaryIpId) -> Result<
     if held.vps != Some(vps.id) {
         return Err(Error::Conflict("the primary IP was just assigned elsewhere; look again".into()));
     }
-    addresses::change(&mut tx, held.ip, Some(id), None).await?;
+    addresses::change(&mut tx, held.ip, Some(Owner::Primary(id)), None).await?;
     tell(app, tx, project, id, &vps, "unassign_primary_ip").await
 }
 
@@ -157,14 +150,4 @@ async fn tell(
     app.wake.changed(Changed::Host(vps.host.0));
     app.wake.changed(Changed::Project(project.0));
     Ok(Action { primary_ip_id: Some(id.0), ..action })
-}
-
-async fn next_generation(tx: &mut PgConnection, vps: VpsId, host: HostId) -> Result<i64> {
-    let seq = next_seq(tx, host).await?;
-    let raised = sqlx::query_scalar!(
-        "update vps set generation = generation + 1, host_seq = $2 where id = $1 returning generation",
-        vps.0,
-        seq
-    );
-    Ok(raised.fetch_one(tx).await?)
 }

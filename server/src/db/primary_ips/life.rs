@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{erase, hold, insert};
-use crate::db::addresses;
+use crate::db::addresses::{self, Owner};
 use crate::db::vps::Ipv4;
 use crate::error::{Error, Result};
 use crate::ids::{LocationId, PrimaryIpId, ProjectId, VpsId};
@@ -25,7 +25,7 @@ pub(in crate::db) async fn at_birth(
         Ipv4::None => return Ok(true),
         Ipv4::New => {
             let id = insert(tx, project, None).await?;
-            return Ok(addresses::take(tx, location, id, Some(vps), exact).await?.is_some());
+            return Ok(addresses::take(tx, location, Owner::Primary(id), Some(vps), exact).await?.is_some());
         }
         Ipv4::Chosen(id) => id,
     };
@@ -40,7 +40,7 @@ pub(in crate::db) async fn at_birth(
     if held.location != location {
         return Err(elsewhere(id));
     }
-    addresses::change(tx, held.ip, Some(id), Some(vps)).await?;
+    addresses::change(tx, held.ip, Some(Owner::Primary(id)), Some(vps)).await?;
     Ok(true)
 }
 
@@ -58,7 +58,7 @@ pub(in crate::db) async fn at_death(tx: &mut PgConnection, vps: VpsId) -> Result
         if row.goes {
             erase(tx, id, row.ip).await?;
         } else {
-            addresses::change(tx, row.ip, Some(id), None).await?;
+            addresses::change(tx, row.ip, Some(Owner::Primary(id)), None).await?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::page::{Listed, Page, Sort};
 use super::{actions, addresses};
 use crate::app::App;
 use crate::db::actions::Action;
+use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
 use crate::domain::names::Title;
 use crate::domain::selector::Selector;
@@ -216,7 +217,7 @@ async fn hold(tx: &mut PgConnection, project: ProjectId, id: PrimaryIpId) -> Res
 async fn insert(tx: &mut PgConnection, project: ProjectId, new: Option<&New>) -> Result<PrimaryIpId> {
     let id = sqlx::query_scalar!(r#"select nextval(pg_get_serial_sequence('primary_ips', 'id')) as "id!""#);
     let id = PrimaryIpId(id.fetch_one(&mut *tx).await?);
-    let name = new.map_or_else(|| crate::domain::primary_ip::automatic_name(id), |new| new.name.to_string());
+    let name = new.map_or_else(|| Kind::Primary.automatic(id.0), |new| new.name.to_string());
     sqlx::query!(
         "insert into primary_ips (id, project_id, name, labels, auto_delete) overriding system value
          values ($1, $2, $3, $4, $5)",

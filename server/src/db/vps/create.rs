@@ -177,9 +177,10 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
                   h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                   h.images ? $1 as "has_image!",
                   exists (select 1 from addresses a join pools p on p.id = a.pool_id
-                          where p.location_id = d.location_id and a.primary_ip_id is null
+                          where p.location_id = d.location_id and not a.held
                             and (a.released_at is null or a.released_at
-                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s))) as "has_address!"
+                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+                            and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256
     );

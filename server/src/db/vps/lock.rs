@@ -14,11 +14,11 @@ use crate::ids::{HostId, ProjectId, VpsId};
 pub(in crate::db) struct Locked {
     pub(in crate::db) id: VpsId,
     pub(in crate::db) host: HostId,
-    pub(super) generation: i64,
+    pub(in crate::db) generation: i64,
     pub(super) boot_epoch: i64,
     pub(super) password_epoch: i64,
     pub(super) protect_delete: bool,
-    pub(super) deleting: bool,
+    pub(in crate::db) deleting: bool,
     creating: bool,
     power: Power,
     state: VpsState,
@@ -105,6 +105,17 @@ pub(in crate::db) async fn lock(tx: &mut PgConnection, project: ProjectId, id: V
         observed_frozen: row.observed_frozen,
         failed: row.failed,
     })
+}
+
+/// Gives a VPS whose row is held a new generation of desired state, under its host's next sequence.
+pub(in crate::db) async fn next_generation(tx: &mut PgConnection, vps: VpsId, host: HostId) -> Result<i64> {
+    let seq = next_seq(tx, host).await?;
+    let raised = sqlx::query_scalar!(
+        "update vps set generation = generation + 1, host_seq = $2 where id = $1 returning generation",
+        vps.0,
+        seq
+    );
+    Ok(raised.fetch_one(tx).await?)
 }
 
 /// Raises the sequence of a host whose row is held.
