@@ -308,6 +308,9 @@ pub struct NetSpec {
     /// Public or NAT address; none for a VPS without IPv4.
     #[serde(default)]
     pub ipv4: Option<Ipv4Addr>,
+    /// Further addresses that are routed to the guest, which configures them itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<Ipv4Addr>,
     /// Locally administered MAC address of the guest's interface, `02:…`.
     pub mac: String,
     /// What may pass; none: everything may.

@@ -77,6 +77,7 @@ async fn inventory(app: &App) -> anyhow::Result<FirstStart> {
             location: location.id,
             cidr: app.config.nat_pool,
             kind: db::pools::Kind::Nat,
+            quarantine_s: db::pools::QUARANTINE_S,
         };
         db::pools::create(app, &new).await?;
     }

@@ -64,3 +64,11 @@ id!(
     /// A firewall of a project.
     FirewallId
 );
+id!(
+    /// A primary IP of a project.
+    PrimaryIpId
+);
+id!(
+    /// A floating IP of a project.
+    FloatingIpId
+);

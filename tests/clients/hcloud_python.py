@@ -35,6 +35,33 @@ def firewalls(client: Client, server) -> None:
     assert firewall.delete()
 
 
+def primary_ips(client: Client, server) -> None:
+    own = server.public_net.primary_ipv4
+    made = client.primary_ips.create(type="ipv4", datacenter=server.datacenter, name="python", labels={"a": "b"})
+    assert made.action is None, "nothing is to be done for nobody"
+    assert own.unassign().wait_until_finished() is None
+    made.primary_ip.assign(server.id, "server").wait_until_finished()
+    server.reload()
+    assert server.public_net.ipv4.ip == made.primary_ip.ip, server.public_net.ipv4.ip
+    assert client.primary_ips.get_by_name("python").assignee_id == server.id
+    client.primary_ips.get_by_id(made.primary_ip.id).unassign().wait_until_finished()
+    assert made.primary_ip.delete()
+    own.assign(server.id, "server").wait_until_finished()
+
+
+def floating_ips(client: Client, server) -> None:
+    made = client.floating_ips.create(type="ipv4", description="python", server=server)
+    made.action.wait_until_finished()
+    floating_ip = client.floating_ips.get_by_id(made.floating_ip.id)
+    assert floating_ip.server.id == server.id, floating_ip.server
+    server.reload()
+    assert [f.id for f in server.public_net.floating_ips] == [floating_ip.id]
+    floating_ip.unassign().wait_until_finished()
+    floating_ip.assign(server).wait_until_finished()
+    floating_ip.unassign().wait_until_finished()
+    assert floating_ip.delete()
+
+
 def main(public_key: str, server_type: str, image: str) -> None:
     client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
     seen = {"library": hcloud.__file__}
@@ -71,9 +98,11 @@ def main(public_key: str, server_type: str, image: str) -> None:
     console.action.wait_until_finished()
     assert console.wss_url.startswith("ws://") and "token=" in console.wss_url, console.wss_url
     firewalls(client, server)
+    floating_ips(client, server)
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status
+    primary_ips(client, server)
     server.power_on().wait_until_finished()
     server = server.update(name="python-2")
     assert server.name == "python-2"

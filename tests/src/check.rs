@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::wait;
 
 /// Questions whose answer must be empty: each finds what would be a catastrophe, or a slow leak.
-const NEVER: [(&str, &str); 7] = [
+const NEVER: [(&str, &str); 10] = [
     (
         "a host's sums differ from its VPSes",
         "select h.name || ': ' || h.allocated_cpu_milli || ' of cpu, ' || h.allocated_memory || ' of memory, '
@@ -48,6 +48,23 @@ const NEVER: [(&str, &str); 7] = [
         "an address belongs to a VPS that is gone",
         "select host(a.ip) || ' of VPS ' || v.id from addresses a join vps v on v.id = a.vps_id
          where v.deleted_at is not null",
+    ),
+    (
+        "a primary IP has no address",
+        "select 'primary IP ' || id from primary_ips i
+         where not exists (select from addresses a where a.primary_ip_id = i.id)",
+    ),
+    (
+        "a floating IP has no address",
+        "select 'floating IP ' || id from floating_ips i
+         where not exists (select from addresses a where a.floating_ip_id = i.id)",
+    ),
+    (
+        "the history of an address does not end with who has it",
+        "select host(coalesce(a.ip, h.ip)) from (select * from addresses where held) a
+         full join (select * from address_history where until_at is null) h on h.ip = a.ip
+         where (a.primary_ip_id, a.floating_ip_id, a.vps_id)
+               is distinct from (h.primary_ip_id, h.floating_ip_id, h.vps_id)",
     ),
     (
         "two VPSes of a project have one name",

@@ -72,9 +72,11 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
     assert_eq!(json(&["server", "describe", "cli-1"]).await["server_type"]["name"], order.larger);
 
     firewalls_by_cli(&run, &json).await;
+    floating_ips_by_cli(&run, &json).await;
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
+    primary_ips_by_cli(&run, &json).await;
     run(&["server", "poweron", "cli-1"]).await;
     run(&["server", "add-label", "cli-1", "tier=web"]).await;
     run(&["server", "update", "cli-1", "--name", "cli-2"]).await;
@@ -107,6 +109,48 @@ async fn firewalls_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl Asy
     run(&["firewall", "remove-from-resource", "cli", "--type", "server", "--server", "cli-1"]).await;
     run(&["firewall", "delete", "cli"]).await;
     assert!(json(&["firewall", "list"]).await.as_array().is_none_or(Vec::is_empty));
+}
+
+/// A further address for the server, which runs.
+async fn floating_ips_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    let server = json(&["server", "describe", "cli-1"]).await;
+    let home = server["datacenter"]["location"]["name"].as_str().expect("a name").to_owned();
+    run(&["floating-ip", "create", "--name", "cli", "--type", "ipv4", "--home-location", &home]).await;
+    run(&["floating-ip", "update", "cli", "--name", "cli-ip", "--description", "by the CLI"]).await;
+    run(&["floating-ip", "assign", "cli-ip", "cli-1"]).await;
+    let described = json(&["floating-ip", "describe", "cli-ip"]).await;
+    assert_eq!((&described["server"], &described["description"]), (&server["id"], &json!("by the CLI")));
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!(server["public_net"]["floating_ips"], json!([described["id"]]));
+    run(&["floating-ip", "unassign", "cli-ip"]).await;
+    run(&["floating-ip", "enable-protection", "cli-ip", "delete"]).await;
+    run(&["floating-ip", "disable-protection", "cli-ip", "delete"]).await;
+    run(&["floating-ip", "delete", "cli-ip"]).await;
+    assert!(json(&["floating-ip", "list"]).await.as_array().is_none_or(Vec::is_empty));
+}
+
+/// Another address for the server, which is off, and its own one back.
+async fn primary_ips_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    let server = json(&["server", "describe", "cli-1"]).await;
+    let own = server["public_net"]["ipv4"]["id"].to_string();
+    let datacenter = server["datacenter"]["name"].as_str().expect("a name").to_owned();
+    run(&["primary-ip", "create", "--name", "cli", "--type", "ipv4", "--datacenter", &datacenter]).await;
+    run(&["primary-ip", "update", "cli", "--name", "cli-ip"]).await;
+    run(&["primary-ip", "enable-protection", "cli-ip"]).await;
+    run(&["primary-ip", "unassign", &own]).await;
+    let id = server["id"].to_string();
+    run(&["primary-ip", "assign", "cli-ip", "--server", &id]).await;
+    let described = json(&["primary-ip", "describe", "cli-ip"]).await;
+    assert_eq!(
+        (&described["assignee_id"], &described["protection"]["delete"]),
+        (&server["id"], &json!(true))
+    );
+    assert_eq!(json(&["primary-ip", "list"]).await.as_array().map(Vec::len), Some(2));
+    run(&["primary-ip", "unassign", "cli-ip"]).await;
+    run(&["primary-ip", "assign", &own, "--server", &id]).await;
+    run(&["primary-ip", "disable-protection", "cli-ip"]).await;
+    run(&["primary-ip", "delete", "cli-ip"]).await;
+    assert_eq!(json(&["server", "describe", "cli-1"]).await["public_net"]["ipv4"]["id"].to_string(), own);
 }
 
 /// hcloud-python of every interpreter that has it: Debian's, and those that `BERTH_TEST_PYTHONS` names. Returns what

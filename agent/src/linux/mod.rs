@@ -394,6 +394,7 @@ impl Host for LinuxHost {
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
+        self.net.route(spec.id, &spec.net).await?;
         self.resize(spec).await
     }
 

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reference::Reference;
-use super::{hosts, images, places, plans, pools, projects, server_limits, servers, streams, tokens, users};
+use super::{
+    addresses, hosts, images, places, plans, pools, projects, server_limits, servers, streams, tokens, users,
+};
 use crate::app::App;
 use crate::config::Config;
 use crate::db::hosts::Update;
@@ -110,7 +112,15 @@ enum Pools {
     List,
     /// Make a pool.
     Create(pools::NewPool),
-    /// Delete a pool that no VPS has an address of.
+    /// Change how long addresses of a pool rest after they were given back.
+    Quarantine {
+        pool: Reference,
+        #[command(flatten)]
+        wanted: pools::ChangePool,
+    },
+    /// Who had an address, now, ever, or at a time.
+    Who(addresses::Question),
+    /// Delete a pool that no project has an address of.
     Delete { pool: Reference },
 }
 
@@ -242,10 +252,18 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Images(Images::FromServer(wanted)) => one(streams::import(app, wanted).await?),
         Command::Images(Images::BuildDebian(build)) => one(images::build(app, build).await?),
         Command::Images(Images::Retire { image }) => images::retire(app, &image).await.map(|()| Shown::Done),
-        Command::Pools(Pools::List) => {
-            list(pools::list(app).await?, &["id", "name", "location", "cidr", "kind", "used", "addresses"])
-        }
+        Command::Pools(Pools::List) => list(
+            pools::list(app).await?,
+            &["id", "name", "location", "cidr", "kind", "used", "resting", "addresses"],
+        ),
         Command::Pools(Pools::Create(new)) => one(pools::create(app, new).await?),
+        Command::Pools(Pools::Quarantine { pool, wanted }) => {
+            one(pools::set_quarantine(app, &pool, wanted).await?)
+        }
+        Command::Pools(Pools::Who(question)) => list(
+            addresses::holders(app, &question).await?,
+            &["ip", "project", "primary_ip_id", "floating_ip_id", "vps_id", "vps", "from_at", "until_at"],
+        ),
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
         Command::Servers(Servers::Limits { id }) => one(server_limits::limits(app, VpsId(id)).await?),
         Command::Servers(Servers::SetLimits { id, wanted }) => {
@@ -390,6 +408,8 @@ mod tests {
             "x images from-server --server https://images.example --image alpine/3.19",
             "x images build-debian --suite bookworm --mirror http://mirror.example/debian",
             "x pools create nat2 10.9.0.0/24",
+            "x pools quarantine nat2 60",
+            "x pools who 10.9.0.7 --at 2026-02-09T12:00:00Z",
             "x servers set 7 --autostart-order -5",
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",

@@ -6,6 +6,8 @@
 //! The API needs a token that belongs to no project ([`Operator`](crate::auth::Operator)); every handler takes it as an
 //! argument, also those for paths and methods that are not there. The command line is for whoever may read the data directory or knows the database's URL.
 
+#[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
+mod addresses;
 pub mod cli;
 mod hosts;
 mod images;
@@ -43,6 +45,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
+        .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
         .merge(servers::router())
@@ -90,6 +93,7 @@ mod tests {
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())
+            .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())
             .merge(servers::router())

@@ -15,7 +15,7 @@ use crate::api::{Body, Id, Problems};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::db;
-use crate::db::pools::{Kind, Pool};
+use crate::db::pools::{Kind, Pool, QUARANTINE_S};
 use crate::domain::names::Slug;
 use crate::error::{Error, Result};
 
@@ -35,6 +35,22 @@ pub(super) struct NewPool {
     #[arg(long)]
     #[schema(value_type = Option<String>)]
     location: Option<Reference>,
+    /// Seconds that an address rests after it was given back, before anybody can get it again.
+    #[arg(long, default_value_t = QUARANTINE_S)]
+    #[serde(default = "usual")]
+    quarantine_s: i64,
+}
+
+fn usual() -> i64 {
+    QUARANTINE_S
+}
+
+/// What to change.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema, clap::Args)]
+#[schema(as = operators::ChangePool)]
+pub(super) struct ChangePool {
+    /// Seconds that an address rests after it was given back; for those that rest already too.
+    quarantine_s: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -62,18 +78,30 @@ pub(super) async fn create(app: &App, new: NewPool) -> Result<Pool> {
         .parse()
         .map_err(|_| Error::invalid("cidr", "must be an IPv4 network such as 192.0.2.0/24"))?;
     let location = places::find_location(app, new.location.as_ref()).await?.id;
-    db::pools::create(app, &db::pools::NewPool { name, location, cidr, kind: new.kind }).await
+    db::pools::create(
+        app,
+        &db::pools::NewPool { name, location, cidr, kind: new.kind, quarantine_s: new.quarantine_s },
+    )
+    .await
 }
 
-/// Deletes a pool that no VPS has an address of.
+/// Deletes a pool that no project has an address of.
 pub(super) async fn delete(app: &App, pool: &Reference) -> Result<()> {
+    db::pools::delete(app, find(app, pool).await?.id).await
+}
+
+/// Changes how long addresses of a pool rest.
+pub(super) async fn set_quarantine(app: &App, pool: &Reference, wanted: ChangePool) -> Result<Pool> {
+    db::pools::set_quarantine(&app.db, find(app, pool).await?.id, wanted.quarantine_s).await
+}
+
+async fn find(app: &App, pool: &Reference) -> Result<Pool> {
     let all = db::pools::list(&app.db).await?;
-    let pool = pool.find(all, |p| (p.id, p.name.clone())).ok_or(Error::NotFound("pool"))?;
-    db::pools::delete(app, pool.id).await
+    pool.find(all, |p| (p.id, p.name.clone())).ok_or(Error::NotFound("pool"))
 }
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get_all, post)).routes(routes!(delete_one))
+    OpenApiRouter::new().routes(routes!(get_all, post)).routes(routes!(delete_one, patch))
 }
 
 /// Lists pools.
@@ -94,7 +122,20 @@ async fn post(
     Ok((StatusCode::CREATED, Json(PoolResponse { pool: create(&app, new).await? })))
 }
 
-/// Deletes a pool that no server has an address of.
+/// Changes how long addresses of a pool rest.
+#[utoipa::path(patch, path = "/pools/{id}", tag = "Operators: pools", security(("operator" = [])),
+    params(("id" = i64, Path)), request_body = ChangePool,
+    responses((status = 200, body = PoolResponse), Problems))]
+async fn patch(
+    State(app): State<App>,
+    _: Operator,
+    Id(id): Id<i64>,
+    Body(wanted): Body<ChangePool>,
+) -> Result<Json<PoolResponse>> {
+    Ok(Json(PoolResponse { pool: db::pools::set_quarantine(&app.db, id, wanted.quarantine_s).await? }))
+}
+
+/// Deletes a pool that no project has an address of.
 #[utoipa::path(delete, path = "/pools/{id}", tag = "Operators: pools", security(("operator" = [])),
     params(("id" = i64, Path)), responses((status = 204), Problems))]
 async fn delete_one(State(app): State<App>, _: Operator, Id(id): Id<i64>) -> Result<StatusCode> {

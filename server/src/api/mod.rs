@@ -16,9 +16,11 @@ mod datacenters;
 mod docs;
 mod envelope;
 mod firewalls;
+mod floating_ips;
 mod images;
 mod locations;
 mod pricing;
+mod primary_ips;
 mod query;
 mod server_types;
 mod servers;
@@ -50,6 +52,8 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(datacenters::router())
         .merge(ssh_keys::router())
         .merge(firewalls::router())
+        .merge(primary_ips::router())
+        .merge(floating_ips::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 
 use super::page::{Listed, Page, Sort};
 use crate::error::{Error, Result};
-use crate::ids::{ActionId, FirewallId, ProjectId, VpsId};
+use crate::ids::{ActionId, FirewallId, FloatingIpId, PrimaryIpId, ProjectId, VpsId};
 
 /// An action.
 #[derive(Clone, Debug)]
@@ -28,6 +28,10 @@ pub struct Action {
     pub image_id: Option<i64>,
     /// The firewall that it is about.
     pub firewall_id: Option<i64>,
+    /// The primary IP that it is about.
+    pub primary_ip_id: Option<i64>,
+    /// The floating IP that it is about.
+    pub floating_ip_id: Option<i64>,
     /// Generation of the VPS that it waits for.
     pub generation: i64,
     /// Boot epoch that it waits for; 0 for none.
@@ -91,6 +95,14 @@ pub struct Filter {
     pub firewall: Option<FirewallId>,
     /// Only those of any firewall.
     pub of_firewalls: bool,
+    /// Only those of this primary IP.
+    pub primary_ip: Option<PrimaryIpId>,
+    /// Only those of any primary IP.
+    pub of_primary_ips: bool,
+    /// Only those of this floating IP.
+    pub floating_ip: Option<FloatingIpId>,
+    /// Only those of any floating IP.
+    pub of_floating_ips: bool,
     /// Only those that stand so.
     pub status: Vec<ActionStatus>,
     /// In this order (`id`, `command`, `status`, `progress`, `started_at`, `finished_at`).
@@ -116,7 +128,7 @@ pub struct NewAction<'a> {
 pub async fn get(db: &PgPool, project: ProjectId, id: ActionId) -> Result<Action> {
     let found = sqlx::query_as!(
         Action,
-        "select id, command, status, progress, vps_id, image_id, firewall_id, generation, boot_epoch, password_epoch, error_code,
+        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch, error_code,
                 error_message, started_at, finished_at
          from actions where project_id = $1 and id = $2",
         project.0,
@@ -144,7 +156,7 @@ pub async fn list(db: &PgPool, project: ProjectId, filter: &Filter, page: Page) 
     let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
     let rows = sqlx::query_as!(
         Action,
-        "select a.id, command, status, progress, vps_id, image_id, firewall_id, generation, boot_epoch, password_epoch,
+        "select a.id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
                 error_code, error_message, started_at, finished_at
          from unnest($2::bigint[]) with ordinality as wanted(id, n) join actions a on a.id = wanted.id
          where project_id = $1 order by wanted.n",
@@ -171,6 +183,18 @@ fn conditions(query: &mut QueryBuilder<Postgres>, project: ProjectId, filter: &F
     if filter.of_firewalls {
         query.push(" and firewall_id is not null");
     }
+    if let Some(primary_ip) = filter.primary_ip {
+        query.push(" and primary_ip_id = ").push_bind(primary_ip.0);
+    }
+    if filter.of_primary_ips {
+        query.push(" and primary_ip_id is not null");
+    }
+    if let Some(floating_ip) = filter.floating_ip {
+        query.push(" and floating_ip_id = ").push_bind(floating_ip.0);
+    }
+    if filter.of_floating_ips {
+        query.push(" and floating_ip_id is not null");
+    }
     if !filter.status.is_empty() {
         let names: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
         query.push(" and status = any(").push_bind(names).push(")");
@@ -183,7 +207,7 @@ pub async fn insert(tx: &mut PgConnection, project: ProjectId, new: NewAction<'_
         Action,
         "insert into actions (project_id, command, vps_id, generation, boot_epoch, password_epoch)
          values ($1, $2, $3, $4, $5, $6)
-         returning id, command, status, progress, vps_id, image_id, firewall_id, generation, boot_epoch, password_epoch,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
                    error_code, error_message, started_at, finished_at",
         project.0,
         new.command,
@@ -222,7 +246,7 @@ pub(super) async fn insert_of_firewall(
         Action,
         "insert into actions (project_id, command, firewall_id, status, progress, finished_at)
          values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, generation, boot_epoch, password_epoch,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
                    error_code, error_message, started_at, finished_at",
         project.0,
         command,
@@ -241,11 +265,75 @@ pub(super) async fn concerns_firewall(
     Ok(())
 }
 
+/// Writes an action of a primary IP alone, which was done before it began.
+pub(super) async fn insert_of_primary_ip(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    command: &str,
+    primary_ip: PrimaryIpId,
+) -> Result<Action> {
+    let made = sqlx::query_as!(
+        Action,
+        "insert into actions (project_id, command, primary_ip_id, status, progress, finished_at)
+         values ($1, $2, $3, 'success', 100, now())
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch,
+                   password_epoch, error_code, error_message, started_at, finished_at",
+        project.0,
+        command,
+        primary_ip.0
+    );
+    Ok(made.fetch_one(tx).await?)
+}
+
+/// Writes that an action of a VPS is one of this primary IP too.
+pub(super) async fn concerns_primary_ip(
+    tx: &mut PgConnection,
+    id: ActionId,
+    primary_ip: PrimaryIpId,
+) -> Result<()> {
+    sqlx::query!("update actions set primary_ip_id = $2 where id = $1", id.0, primary_ip.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes an action of a floating IP alone, which was done before it began.
+pub(super) async fn insert_of_floating_ip(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    command: &str,
+    floating_ip: FloatingIpId,
+) -> Result<Action> {
+    let made = sqlx::query_as!(
+        Action,
+        "insert into actions (project_id, command, floating_ip_id, status, progress, finished_at)
+         values ($1, $2, $3, 'success', 100, now())
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id,
+                   generation, boot_epoch, password_epoch, error_code, error_message, started_at, finished_at",
+        project.0,
+        command,
+        floating_ip.0
+    );
+    Ok(made.fetch_one(tx).await?)
+}
+
+/// Writes that an action of a VPS is one of this floating IP too.
+pub(super) async fn concerns_floating_ip(
+    tx: &mut PgConnection,
+    id: ActionId,
+    floating_ip: FloatingIpId,
+) -> Result<()> {
+    sqlx::query!("update actions set floating_ip_id = $2 where id = $1", id.0, floating_ip.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The actions of a VPS that have not ended, oldest first. For whoever holds the VPS's row.
 pub async fn running(tx: &mut PgConnection, vps: VpsId) -> Result<Vec<Action>> {
     let rows = sqlx::query_as!(
         Action,
-        "select id, command, status, progress, vps_id, image_id, firewall_id, generation, boot_epoch, password_epoch, error_code,
+        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch, error_code,
                 error_message, started_at, finished_at
          from actions where vps_id = $1 and status = 'running' order by id",
         vps.0

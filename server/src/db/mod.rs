@@ -5,7 +5,8 @@
 //! * What belongs to a project is only found through its project's id; there is no function that finds it by its own id
 //!   alone, except those for agents' reports and operators.
 //! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
-//! * **Lock order: project row (where firewalls matter), host row, then VPS row (by id), then addresses and actions.** Every transaction that changes a VPS
+//! * **Lock order: project row (where firewalls matter), host row, then VPS row (by id), then addresses (which stand for
+//!   their primary IPs too) and actions.** Every transaction that changes a VPS
 //!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
 //!   deadlock.
 //! * Functions that change what a host should hold take the whole [`App`](crate::app::App), because they wake the host
@@ -24,6 +25,7 @@ pub mod console;
 pub mod enrol;
 pub mod events;
 pub mod firewalls;
+pub mod floating_ips;
 pub mod graphs;
 pub mod hosts;
 pub mod images;
@@ -31,6 +33,7 @@ pub mod locations;
 pub mod page;
 pub mod plans;
 pub mod pools;
+pub mod primary_ips;
 pub mod projects;
 pub mod report;
 pub mod samples;

@@ -1,4 +1,5 @@
-//! Address pools. Every usable address becomes a row of `addresses`, so handing one out is a row lock.
+//! Address pools. Every usable address becomes a row of `addresses`, so handing one out is a row lock
+//! (see [`addresses`](super::addresses)).
 
 use std::net::Ipv4Addr;
 
@@ -49,10 +50,14 @@ pub struct Pool {
     pub cidr: String,
     /// `nat` or `routed`.
     pub kind: String,
-    /// Addresses that VPSes can get.
+    /// Addresses that projects can get.
     pub addresses: i64,
-    /// Addresses that VPSes have.
+    /// Addresses that projects have.
     pub used: i64,
+    /// Addresses that were given back, and rest.
+    pub resting: i64,
+    /// Seconds that an address rests after it was given back.
+    pub quarantine_s: i64,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
 }
@@ -68,14 +73,25 @@ pub struct NewPool {
     pub cidr: Ipv4Net,
     /// How its addresses reach the world.
     pub kind: Kind,
+    /// Seconds that an address rests after it was given back.
+    pub quarantine_s: i64,
 }
+
+/// Seconds that an address rests where the operator says nothing: as long as names are commonly cached, so that most of
+/// what still looks for the old owner has gone elsewhere before a stranger answers.
+pub const QUARANTINE_S: i64 = 300;
+
+/// Thirty days.
+const LONGEST_QUARANTINE_S: i64 = 30 * 86_400;
 
 /// All pools, by id.
 pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
     let all = sqlx::query_as!(
         Pool,
         r#"select p.id, p.name, l.name as location, p.cidr::text as "cidr!", p.kind, p.created_at,
-                  count(a.ip) as "addresses!", count(a.vps_id) as "used!"
+                  count(a.ip) as "addresses!", count(*) filter (where a.held) as "used!", p.quarantine_s,
+                  count(*) filter (where not a.held
+                    and a.released_at > now() - make_interval(secs => p.quarantine_s)) as "resting!"
            from pools p join locations l on l.id = p.location_id left join addresses a on a.pool_id = p.id
            group by p.id, l.name order by p.id"#
     );
@@ -85,6 +101,7 @@ pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
 /// Makes a pool and all its addresses; the hosts of its location are told.
 pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     let usable = usable(new.cidr)?;
+    let quarantine_s = quarantine(new.quarantine_s)?;
     let mut tx = app.db.begin().await?;
     let told = hosts::touch(&mut tx, Some(new.location)).await?;
     let kind = match new.kind {
@@ -92,11 +109,12 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
         Kind::Routed => "routed",
     };
     let made = sqlx::query_scalar!(
-        "insert into pools (name, location_id, cidr, kind) values ($1, $2, $3, $4) returning id",
+        "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",
         new.name.as_str(),
         new.location.0,
         IpNet::V4(new.cidr.trunc()),
-        kind
+        kind,
+        quarantine_s
     );
     let id = made.fetch_one(&mut *tx).await.map_err(|e| match broken_constraint(&e) {
         Some("pools_name_key") => Error::Uniqueness("a pool with this name exists already".into()),
@@ -119,11 +137,29 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     })?;
     tx.commit().await?;
     hosts::wake(app, &told);
-    let all = list(&app.db).await?;
-    all.into_iter().find(|p| p.id == id).ok_or(Error::NotFound("pool"))
+    get(&app.db, id).await
 }
 
-/// Deletes a pool that no VPS has an address of; the hosts of its location are told.
+async fn get(db: &PgPool, id: i64) -> Result<Pool> {
+    list(db).await?.into_iter().find(|p| p.id == id).ok_or(Error::NotFound("pool"))
+}
+
+/// Changes how long addresses of a pool rest; those that rest already too.
+pub async fn set_quarantine(db: &PgPool, id: i64, quarantine_s: i64) -> Result<Pool> {
+    let quarantine_s = quarantine(quarantine_s)?;
+    sqlx::query!("update pools set quarantine_s = $2 where id = $1", id, quarantine_s).execute(db).await?;
+    get(db, id).await
+}
+
+fn quarantine(seconds: i64) -> Result<i64> {
+    if (0..=LONGEST_QUARANTINE_S).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(Error::invalid("quarantine_s", format!("must be from 0 to {LONGEST_QUARANTINE_S} seconds")))
+    }
+}
+
+/// Deletes a pool that no project has an address of; the hosts of its location are told.
 pub async fn delete(app: &App, id: i64) -> Result<()> {
     let mut tx = app.db.begin().await?;
     let location = sqlx::query_scalar!("select location_id from pools where id = $1", id)
@@ -135,14 +171,12 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
     sqlx::query!("select from addresses where pool_id = $1 order by ip for update", id)
         .execute(&mut *tx)
         .await?;
-    let used = sqlx::query_scalar!(
-        r#"select count(*) as "used!" from addresses where pool_id = $1 and vps_id is not null"#,
-        id
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    let used =
+        sqlx::query_scalar!(r#"select count(*) as "used!" from addresses where pool_id = $1 and held"#, id)
+            .fetch_one(&mut *tx)
+            .await?;
     if used > 0 {
-        return Err(Error::InUse(format!("{used} addresses of this pool belong to servers")));
+        return Err(Error::InUse(format!("{used} addresses of this pool belong to projects")));
     }
     sqlx::query!("delete from pools where id = $1", id).execute(&mut *tx).await?;
     tx.commit().await?;

@@ -35,8 +35,10 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data, v.firewall,
                   v.frozen, v.restart_policy, v.autostart_order,
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
-                  a.ip as "ip?: IpNet"
-           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id
+                  a.ip as "ip?: IpNet",
+                  array(select f.ip from addresses f where f.vps_id = v.id and f.floating_ip_id is not null
+                        order by f.ip) as "floating!: Vec<IpNet>"
+           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
            order by v.host_seq, v.id"#,
         host,
@@ -134,6 +136,7 @@ struct Row {
     stop_signal: Option<String>,
     default_user: Option<String>,
     ip: Option<IpNet>,
+    floating: Vec<IpNet>,
 }
 
 impl Row {
@@ -146,6 +149,10 @@ impl Row {
             Some(IpNet::V4(net)) => Some(net.addr()),
             Some(IpNet::V6(_)) | None => None,
         };
+        let floating = self.floating.iter().filter_map(|net| match net {
+            IpNet::V4(net) => Some(net.addr()),
+            IpNet::V6(_) => None,
+        });
         let stop_mode = match u32::try_from(self.stop_timeout_s)? {
             0 => StopMode::Hard,
             timeout_s => StopMode::Graceful { timeout_s },
@@ -187,6 +194,7 @@ impl Row {
             },
             net: NetSpec {
                 ipv4,
+                floating: floating.collect(),
                 mac: self.mac,
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,
             },

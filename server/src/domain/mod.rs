@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod firewall;
+pub mod ip_names;
 pub mod labels;
 pub mod life;
 pub mod limits;

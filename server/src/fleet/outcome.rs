@@ -163,6 +163,8 @@ pub(crate) fn outcome(action: &Waiting, seen: &VpsObserved) -> Option<Outcome> {
         "freeze_server" => seen.frozen || seen.state == VpsState::Stopped,
         "thaw_server" => !seen.frozen,
         DELETE => return None, // ends with Change::Gone
+        // end when whoever had the address has let go of it too: `db::floating_ips::finish_moves`
+        "assign_floating_ip" | "unassign_floating_ip" => return None,
         _ => true,
     };
     (rests && (reached || overtaken)).then_some(Ok(()))

@@ -58,6 +58,7 @@ pub(super) async fn report(
     crate::failpoint::hit("server.report.before_commit").await;
     tx.commit().await?;
     crate::failpoint::hit("server.report.after_commit").await;
+    news.projects.extend(db::floating_ips::finish_moves(&fleet.app.db, caller.id).await?);
     tell(&fleet, caller.id, news);
     Ok(Json(ReportAck { seq }))
 }

@@ -180,6 +180,8 @@ fn body_for(path: &str) -> Value {
         "exec" => json!({"argv": ["true"]}),
         "set_rules" => json!({"rules": []}),
         "apply_to_resources" => json!({"apply_to": []}),
+        "assign" => json!({"assignee_id": 1, "assignee_type": "server", "server": 1}),
+        "change_protection" => json!({"delete": true}),
         "remove_from_resources" => json!({"remove_from": []}),
         _ => json!({}),
     }

@@ -13,6 +13,7 @@ mod events; // what happened to guests, from the host's word to the page
 mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
+mod floating_ips; // addresses that move between running servers
 mod guarantees; // what is promised to one is promised to nobody else
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
@@ -22,6 +23,7 @@ mod lifecycle; // a server from its creation to its end
 mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters
 mod operators; // the operators' API
+mod primary_ips; // addresses that projects hold, and who had them
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod selectors; // the label grammar, by property

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use berth_proto::{Firewall, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
-use rtnetlink::packet_route::route::{RouteScope, RouteType};
+use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
 mod firewall;
+mod floating;
 mod rules;
 mod shape;
 mod sysctl;
@@ -125,14 +126,15 @@ impl Net {
     }
 
     /// Connects a VPS: makes the veth with its guest side, named `eth0` and down, in the network namespace of `pid`, and
-    /// the route to its address. Replaces what an earlier attempt left.
+    /// the routes to its addresses. Replaces what an earlier attempt left.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Net::detach`].
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
         self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
-        self.connect(id, pid, net.ipv4, &net.mac).await
+        let index = self.connect(id, pid, &net.mac).await?;
+        self.add_routes(id, index, &floating::addresses(net)).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
@@ -191,7 +193,7 @@ impl Net {
         sysctl::restore(&self.run_dir)
     }
 
-    async fn connect(&self, id: VpsId, pid: u32, ipv4: Option<Ipv4Addr>, mac: &str) -> Result<()> {
+    async fn connect(&self, id: VpsId, pid: u32, mac: &str) -> Result<u32> {
         let name = self.name(id);
         let failed = |what: &str| {
             let what = format!("{what} {name}");
@@ -216,15 +218,7 @@ impl Net {
         self.handle.link().set(up).execute().await.map_err(failed("switching on"))?;
         let gateway = self.handle.address().add(index, GATEWAY.into(), 32).execute().await;
         gateway.map_err(failed("addressing"))?;
-        if let Some(ip) = ipv4 {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(ip, 32)
-                .output_interface(index)
-                .scope(RouteScope::Link)
-                .build();
-            self.handle.route().add(route).replace().execute().await.map_err(failed("routing to"))?;
-        }
-        Ok(())
+        Ok(index)
     }
 
     async fn remove_link(&self, id: VpsId) -> Result<()> {

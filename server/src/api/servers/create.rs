@@ -16,7 +16,7 @@ use crate::api::actions::Action;
 use crate::api::body::{Raw, parse};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::vps::{self, IdempotencyKey, NewVps, PlaceName, Reference};
+use crate::db::vps::{self, IdempotencyKey, Ipv4, NewVps, PlaceName, Reference};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ struct PublicNet {
     /// Accepted; there are no IPv6 addresses yet.
     #[expect(dead_code, reason = "accepted as it is: clients send it with their defaults")]
     enable_ipv6: Option<bool>,
-    /// Not supported yet: must be absent.
+    /// A primary IP of the project that no server has. Without one the server gets a new one, which goes with it.
     ipv4: Option<i64>,
     /// Not supported yet: must be absent.
     ipv6: Option<i64>,
@@ -90,7 +90,7 @@ pub(super) struct CreateServerResponse {
 }
 
 /// An id as a number or a text, or a name.
-pub(super) struct IdOrName(String);
+pub(in crate::api) struct IdOrName(String);
 
 impl<'de> Deserialize<'de> for IdOrName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
@@ -118,6 +118,18 @@ impl<'de> Deserialize<'de> for IdOrName {
     }
 }
 
+impl IdOrName {
+    /// What the client wrote.
+    pub(in crate::api) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a thing with this id and name is meant.
+    pub(in crate::api) fn is(&self, id: i64, name: &str) -> bool {
+        self.0 == name || self.0.parse() == Ok(id)
+    }
+}
+
 impl From<IdOrName> for Reference {
     fn from(given: IdOrName) -> Self {
         Self::new(&given.0)
@@ -137,9 +149,14 @@ impl CreateServer {
             return Err(Error::invalid("placement_group", "is not supported yet"));
         }
         let net = self.public_net.as_ref();
-        if net.is_some_and(|n| n.ipv4.is_some()) {
-            return Err(Error::invalid("public_net.ipv4", "a chosen primary IP is not supported yet"));
-        }
+        let ipv4 = match net.map(|n| (n.enable_ipv4.unwrap_or(true), n.ipv4)) {
+            None | Some((true, None)) => Ipv4::New,
+            Some((false, None)) => Ipv4::None,
+            Some((true, Some(id))) => Ipv4::Chosen(id.into()),
+            Some((false, Some(_))) => {
+                return Err(Error::invalid("public_net.ipv4", "cannot be given when enable_ipv4 is false"));
+            }
+        };
         if net.is_some_and(|n| n.ipv6.is_some()) {
             return Err(Error::invalid("public_net.ipv6", "a chosen primary IP is not supported yet"));
         }
@@ -160,7 +177,7 @@ impl CreateServer {
             labels: Labels::parse(self.labels.unwrap_or_default())?,
             user_data: self.user_data.as_deref().map(UserData::parse).transpose()?.flatten(),
             start: self.start_after_create.unwrap_or(true),
-            ipv4: net.is_none_or(|n| n.enable_ipv4.unwrap_or(true)),
+            ipv4,
             firewalls: self.firewalls.unwrap_or_default().iter().map(|f| f.firewall.into()).collect(),
             idempotency: None,
         })

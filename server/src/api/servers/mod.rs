@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use self::create::IdOrName;
 use self::wire::Server;
 use super::actions::ActionResponse;
 use super::{Body, Id, Listing, Meta, Problems, Query};

@@ -13,6 +13,7 @@ use crate::api::locations::Location;
 use crate::api::server_types::ServerType;
 use crate::app::App;
 use crate::db::firewalls::{self, Holds};
+use crate::db::floating_ips;
 use crate::db::images::{self, Image as ImageRow};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
@@ -105,7 +106,7 @@ impl From<&Holds> for FirewallStatus {
 /// A public address.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct PublicIp {
-    /// The address as a number: clients want an id, and an address is given out once.
+    /// The primary IP that it belongs to.
     id: i64,
     ip: String,
     blocked: bool,
@@ -129,13 +130,21 @@ impl Server {
         let images = images::by_ids(&app.db, &ids).await?;
         let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
+        let floating = floating_ips::of_vpses(&app.db, &vps_ids).await?;
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps))).collect()
+        let held = |vps: &Vps| floating.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps))).collect()
     }
 
-    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow], firewalls: &[Holds]) -> Result<Self> {
-        let address = |ip: std::net::Ipv4Addr| PublicIp {
-            id: i64::from(u32::from(ip)),
+    fn of(
+        vps: &Vps,
+        catalog: &Catalog,
+        images: &[ImageRow],
+        firewalls: &[Holds],
+        floating: &[i64],
+    ) -> Result<Self> {
+        let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
+            id,
             ip: ip.to_string(),
             blocked: false,
             dns_ptr: String::new(),
@@ -146,9 +155,9 @@ impl Server {
             status: vps.status(),
             created: vps.created_at,
             public_net: PublicNet {
-                ipv4: vps.ipv4().map(address),
+                ipv4: vps.ipv4().zip(vps.primary_ip_id).map(address),
                 ipv6: None,
-                floating_ips: Vec::new(),
+                floating_ips: floating.to_vec(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },
             private_net: Vec::new(),

@@ -23,13 +23,13 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{addresses, firewalls};
+use crate::db::{firewalls, primary_ips};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::placement::{Candidate, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::ids::{FirewallId, HostId, LocationId, ProjectId, VpsId};
+use crate::ids::{FirewallId, HostId, LocationId, PrimaryIpId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 /// Races that may be lost before the hosts are locked.
@@ -54,12 +54,23 @@ pub struct NewVps {
     pub user_data: Option<UserData>,
     /// Whether it should run, or only be made.
     pub start: bool,
-    /// Whether it gets an IPv4 address.
-    pub ipv4: bool,
+    /// Whether, and from where, it gets an IPv4 address.
+    pub ipv4: Ipv4,
     /// Firewalls of the project; those whose selectors fit come by themselves.
     pub firewalls: Vec<FirewallId>,
     /// What makes a repeated request one request.
     pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Where the IPv4 address of a new VPS comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv4 {
+    /// It gets none.
+    None,
+    /// From a primary IP that is made with it and goes with it.
+    New,
+    /// From this one of the project's.
+    Chosen(PrimaryIpId),
 }
 
 /// What was made.
@@ -140,7 +151,7 @@ async fn attempt_create(
     };
     let id = insert(&mut tx, project, new, order, host, seq).await?;
     firewalls::at_birth(&mut tx, project, id, &new.labels, &new.firewalls).await?;
-    if new.ipv4 && addresses::take(&mut tx, location, id, exact).await?.is_none() {
+    if !primary_ips::at_birth(&mut tx, project, id, location, new.ipv4, exact).await? {
         return Ok(None);
     }
     let boot_epoch = i64::from(new.start);
@@ -166,7 +177,10 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
                   h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                   h.images ? $1 as "has_image!",
                   exists (select 1 from addresses a join pools p on p.id = a.pool_id
-                          where p.location_id = d.location_id and a.vps_id is null) as "has_address!"
+                          where p.location_id = d.location_id and not a.held
+                            and (a.released_at is null or a.released_at
+                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+                            and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256
     );

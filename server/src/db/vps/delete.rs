@@ -9,7 +9,7 @@ use super::lock::{lock, next_seq};
 use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, addresses, firewalls, plans};
+use crate::db::{Tx, firewalls, floating_ips, plans, primary_ips};
 use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -76,7 +76,8 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
     let (limits, plan) =
         (super::limits::of(tx, id).await?, plans::get(&mut **tx, gone.plan_id.into()).await?);
     room::give_back(tx, gone.host_id.into(), &booked(&limits, &plan.limits())).await?;
-    addresses::free(tx, id).await?;
+    primary_ips::at_death(tx, id).await?;
+    floating_ips::at_death(tx, id).await?;
     firewalls::forget(tx, id).await?;
     let running = actions::running(tx, id).await?;
     let (deletes, others): (Vec<_>, Vec<_>) = running.iter().partition(|a| a.command == "delete_server");

@@ -11,14 +11,14 @@ use crate::ids::{HostId, ProjectId, VpsId};
 
 /// A VPS whose row, and whose host's row, this transaction holds.
 #[derive(Debug)]
-pub(super) struct Locked {
-    pub(super) id: VpsId,
-    pub(super) host: HostId,
-    pub(super) generation: i64,
+pub(in crate::db) struct Locked {
+    pub(in crate::db) id: VpsId,
+    pub(in crate::db) host: HostId,
+    pub(in crate::db) generation: i64,
     pub(super) boot_epoch: i64,
     pub(super) password_epoch: i64,
     pub(super) protect_delete: bool,
-    pub(super) deleting: bool,
+    pub(in crate::db) deleting: bool,
     creating: bool,
     power: Power,
     state: VpsState,
@@ -32,7 +32,7 @@ pub(super) struct Locked {
 
 impl Locked {
     /// What a power command decides upon.
-    pub(super) fn current(&self) -> Current {
+    pub(in crate::db) fn current(&self) -> Current {
         Current {
             power: self.power,
             boot_epoch: self.boot_epoch,
@@ -56,7 +56,7 @@ impl Locked {
     }
 
     /// Refuses while it is being made or deleted.
-    pub(super) fn at_rest(self) -> Result<Self> {
+    pub(in crate::db) fn at_rest(self) -> Result<Self> {
         if self.deleting {
             Err(Error::Locked("the server is being deleted".into()))
         } else if self.creating {
@@ -68,7 +68,7 @@ impl Locked {
 }
 
 /// Locks a VPS of a project.
-pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -> Result<Locked> {
+pub(in crate::db) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -> Result<Locked> {
     let host = sqlx::query_scalar!(
         "select h.id from hosts h
          where h.id = (select host_id from vps where id = $1 and project_id = $2 and deleted_at is null)
@@ -105,6 +105,17 @@ pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -
         observed_frozen: row.observed_frozen,
         failed: row.failed,
     })
+}
+
+/// Gives a VPS whose row is held a new generation of desired state, under its host's next sequence.
+pub(in crate::db) async fn next_generation(tx: &mut PgConnection, vps: VpsId, host: HostId) -> Result<i64> {
+    let seq = next_seq(tx, host).await?;
+    let raised = sqlx::query_scalar!(
+        "update vps set generation = generation + 1, host_seq = $2 where id = $1 returning generation",
+        vps.0,
+        seq
+    );
+    Ok(raised.fetch_one(tx).await?)
 }
 
 /// Raises the sequence of a host whose row is held.

@@ -2,14 +2,15 @@
 //!
 //! Happens before the transaction: a plan or image that is retired a moment later was still on offer when it was asked for.
 
-use super::create::NewVps;
+use super::create::{Ipv4, NewVps};
 use crate::app::App;
 use crate::db::images::{self, Image};
 use crate::db::plans::{self, Plan};
+use crate::db::primary_ips;
 use crate::domain::limits::booked;
 use crate::domain::placement::{Need, Place};
 use crate::error::{Error, Result};
-use crate::ids::ProjectId;
+use crate::ids::{PrimaryIpId, ProjectId};
 
 /// Something named by its id or its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +96,34 @@ pub(super) async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Resu
             Place::Datacenter(found.id.into(), found.name)
         }
     };
+    let place = match new.ipv4 {
+        Ipv4::Chosen(id) => near(app, project, id, place).await?,
+        Ipv4::None | Ipv4::New => place,
+    };
     let resources = booked(&plan.limits(), &plan.limits());
-    let need = Need { resources, architecture: plan.architecture.clone(), address: new.ipv4, place };
+    let address = new.ipv4 == Ipv4::New;
+    let need = Need { resources, architecture: plan.architecture.clone(), address, place };
     let keys = ssh_keys(app, project, &new.ssh_keys).await?;
     Ok(Order { plan, image, keys, need, password_hash: None })
+}
+
+/// The place that is left when the VPS must be where a primary IP of the project is.
+async fn near(app: &App, project: ProjectId, id: PrimaryIpId, place: Place) -> Result<Place> {
+    let at = sqlx::query!(
+        "select l.id, l.name, array(select d.id from datacenters d where d.location_id = l.id) as datacenters
+         from primary_ips i join addresses a on a.primary_ip_id = i.id join pools p on p.id = a.pool_id
+              join locations l on l.id = p.location_id
+         where i.project_id = $1 and i.id = $2",
+        project.0,
+        id.0
+    );
+    let at = at.fetch_optional(&app.db).await?.ok_or_else(|| primary_ips::unknown(id))?;
+    let fits = match &place {
+        Place::Anywhere => return Ok(Place::Location(at.id.into(), at.name)),
+        Place::Location(location, _) => location.0 == at.id,
+        Place::Datacenter(datacenter, _) => at.datacenters.unwrap_or_default().contains(&datacenter.0),
+    };
+    if fits { Ok(place) } else { Err(primary_ips::elsewhere(id)) }
 }
 
 /// The keys' lines, each once, in the order of the request.

@@ -67,6 +67,8 @@ pub struct Vps {
     pub disk_bytes: i64,
     /// Its IPv4 address.
     pub ip: Option<ipnet::IpNet>,
+    /// The primary IP that the address belongs to.
+    pub primary_ip_id: Option<i64>,
     /// Generation of the desired state.
     pub generation: i64,
     power: String,
@@ -249,7 +251,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   coalesce(h.last_report_at > now() - interval '60 seconds', false) as "host_fresh!",
                   d.id as datacenter_id, d.name as datacenter_name, l.id as location_id, l.name as location_name,
                   v.plan_id, p.name as plan_name, p.included_traffic, v.image_id, i.name as image_name,
-                  v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?",
+                  v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
                   v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
@@ -264,7 +266,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                 join locations l on l.id = d.location_id
                 join plans p on p.id = v.plan_id
                 join images i on i.id = v.image_id
-                left join addresses a on a.vps_id = v.id
+                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
            where v.deleted_at is null
            order by wanted.n"#,
         ids
