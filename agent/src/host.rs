@@ -8,7 +8,7 @@ use std::path::Path;
 
 use berth_proto::{
     Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
-    TerminalSize, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -141,6 +141,11 @@ pub trait Host: Send + Sync + 'static {
     fn vps_limits(&self, id: VpsId) -> impl Future<Output = Vec<LimitState>> + Send;
     /// What happened to a running guest lately, oldest first, at most 16.
     fn vps_events(&self, id: VpsId) -> impl Future<Output = Vec<VpsEvent>> + Send;
+    /// Looks at the traffic counters of all VPSes, and writes down what they stand at, for [`Host::vps_traffic`].
+    fn count_traffic(&self) -> impl Future<Output = ()> + Send;
+    /// What the traffic counters of a VPS stand at, running or not, as they were looked at last; those that count now
+    /// first. The last count of a VPS that is deleted is told as long as the agent remembers it.
+    fn vps_traffic(&self, id: VpsId) -> impl Future<Output = Vec<TrafficCount>> + Send;
     /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
     /// open at once; all see the same.
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;

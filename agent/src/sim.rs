@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, VpsEvent, VpsFault,
-    VpsHappening, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, TrafficCount,
+    VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -26,6 +26,7 @@ use crate::plan::Effect;
 mod console;
 mod limits;
 mod sessions;
+mod traffic;
 
 pub use console::greeting;
 
@@ -86,6 +87,7 @@ struct SimVps {
     counts: Counts,
     limits: Limits,
     events: Vec<VpsEvent>,
+    traffic: Vec<TrafficCount>,
 }
 
 impl SimVps {
@@ -193,6 +195,11 @@ impl SimHost {
         }
     }
 
+    /// So many bytes come into a VPS and leave it, in packets of a thousand.
+    pub fn pass(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
+        self.change(id, |vps| traffic::pass(&mut vps.traffic, in_bytes, out_bytes));
+    }
+
     /// The machine restarts: every guest is gone, and nobody saw how.
     pub fn lose_power(&self) {
         let mut state = self.lock();
@@ -202,6 +209,7 @@ impl SimHost {
             vps.found.guest = None;
             vps.found.last_exit = None;
             vps.found.leftovers = false;
+            traffic::begin_anew(&mut vps.traffic);
         }
         state.events.clear();
     }
@@ -481,6 +489,12 @@ impl Host for SimHost {
         let state = self.lock();
         let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
         running.map(|vps| vps.events.clone()).unwrap_or_default()
+    }
+
+    async fn count_traffic(&self) {}
+
+    async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.lock().vpses.get(&id).map(|vps| vps.traffic.clone()).unwrap_or_default()
     }
 
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {

@@ -156,7 +156,8 @@ fn keep_damaged<T: DeserializeOwned>(path: &Path) -> io::Result<()> {
     std::fs::rename(path, path.with_extension("json.damaged"))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+/// The value in a file; none if there is no such file.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -164,7 +165,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+/// Replaces a file by one that holds `value`, as [`write_private`] does.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write_private(path, &serde_json::to_vec(value)?)
 }
 

@@ -19,6 +19,7 @@ mod signal;
 mod spec;
 mod stream;
 mod token;
+mod traffic;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
 pub use exec::{
@@ -38,6 +39,7 @@ pub use spec::{
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};
+pub use traffic::TrafficCount;
 
 /// Path prefix of the agents' protocol; the number is the protocol's version.
 pub const AGENT_API: &str = "/agent/v1";

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! <state>/templates/<sha256>/        unpacked images
+//! <state>/traffic.json               what was counted of all VPSes' traffic
 //! <state>/blanks/                    formatted disks to copy from
 //! <state>/ids/<id>                   the VPS's range of user ids
 //! <state>/vps/<id>/disk.img          its disk
@@ -41,6 +42,7 @@ mod sessions;
 mod start;
 mod template;
 mod told;
+mod traffic;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -48,8 +50,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
-    VpsMetrics, VpsSpec,
+    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, TrafficCount, VpsEvent, VpsFault,
+    VpsId, VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
@@ -61,6 +63,7 @@ use self::fault::internal;
 use self::happenings::Happenings;
 use self::monitors::{AskError, Monitors};
 use self::template::Templates;
+use self::traffic::Traffic;
 use self::watch::Watch;
 use crate::doctor;
 use crate::failpoint;
@@ -89,6 +92,7 @@ pub struct LinuxHost {
     load: load::Load,
     watch: Watch,
     happenings: Happenings,
+    traffic: Arc<Traffic>,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// Looks after lxcfs.
@@ -120,6 +124,7 @@ impl LinuxHost {
             monitor: monitor.clone(),
             devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
             happenings: Happenings::new(tree.clone(), run),
+            traffic: Arc::new(Traffic::open(state)),
             tree,
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
@@ -152,6 +157,7 @@ impl LinuxHost {
             let _ = keeper.await; // says only that it was aborted
         }
         lxcfs::stop(&self.config.run_dir).await;
+        self.read_traffic().await; // the counters go with the table
         self.net.remove_support(&self.settings().nat_pools).await?;
         self.tree.remove_parent();
         Ok(())
@@ -364,6 +370,7 @@ impl Host for LinuxHost {
 
     async fn delete_disk(&self, id: VpsId) -> Result<(), Fault> {
         failpoint::hit_async("linux.delete_disk.begun").await;
+        self.end_traffic(id).await?;
         self.disks.delete(id).await?;
         for file in [self.exit_file(id), self.exit_file(id).with_extension("tmp"), self.log_file(id)] {
             gone(std::fs::remove_file(file), "removing its records")?;
@@ -407,6 +414,14 @@ impl Host for LinuxHost {
 
     async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
         self.happenings.of(id)
+    }
+
+    async fn count_traffic(&self) {
+        self.read_traffic().await;
+    }
+
+    async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.known_traffic(id)
     }
 
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {

@@ -40,6 +40,7 @@ pub mod settings;
 pub mod ssh_keys;
 pub mod streams;
 pub mod tokens;
+pub mod traffic;
 pub mod users;
 pub mod vps;
 pub mod watch;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Unit, When};
+use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Traffic, Unit, When};
 use chrono::{DateTime, Utc};
 
 use crate::db::actions::Action;
@@ -100,6 +100,11 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         last_exit: vps.exit().map(exit_text),
         fault: fault(vps),
         limit_hits: vps.metrics().map_or_else(Vec::new, |metrics| super::limits::hits(&metrics.hits)),
+        traffic: Traffic {
+            incoming: Bytes(vps.traffic_in),
+            outgoing: Bytes(vps.traffic_out),
+            included: Bytes(vps.included_traffic),
+        },
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         plan: vps.plan_name.clone(),
         cores: Cores(vps.cpu_milli),

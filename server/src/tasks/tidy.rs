@@ -30,6 +30,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     crate::db::vps::forget_old_keys(db).await?;
     crate::db::console::forget(db).await?;
     crate::db::streams::forget(db).await?;
+    crate::db::traffic::forget(db).await?;
     let events = crate::db::events::forget(db).await?;
     Ok(format!(
         "dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens, {events} events"

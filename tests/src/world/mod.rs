@@ -241,6 +241,12 @@ impl World {
         self.hosts.iter().for_each(|host| host.sim.end_guest(VpsId(id), exit));
     }
 
+    /// So many bytes come into a VPS and go out of it.
+    pub fn pass(&self, id: i64, in_bytes: i64, out_bytes: i64) {
+        let there = self.hosts.iter().filter(|host| host.sim.look(VpsId(id)).disk);
+        there.for_each(|host| host.sim.pass(VpsId(id), in_bytes, out_bytes));
+    }
+
     /// `poweroff` by root of the guest.
     pub async fn halt_from_inside(&self, id: i64) {
         let _running = self.started_at(id).await;

@@ -219,6 +219,7 @@ async fn the_description_has_what_was_promised() {
         ("get", "/berth/v1/servers/{id}/limits"),
         ("patch", "/berth/v1/servers/{id}/limits"),
         ("get", "/berth/v1/servers/{id}/events"),
+        ("get", "/berth/v1/servers/{id}/traffic"),
     ] {
         assert_ne!(document["paths"][path][method], Value::Null, "{method} {path} is missing");
     }

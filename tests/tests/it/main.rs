@@ -26,3 +26,4 @@ mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod selectors; // the label grammar, by property
 mod strangers; // certificates, tokens and reports that must not be believed
+mod traffic; // what passed to and from servers, and what follows from it

@@ -9,6 +9,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use berth_proto::{Firewall, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
@@ -17,6 +18,7 @@ use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
+mod counting;
 mod firewall;
 mod rules;
 mod shape;
@@ -69,6 +71,7 @@ pub struct Net {
     run_dir: PathBuf,
     uplink: Option<String>,
     mtu: u32,
+    epochs: Mutex<counting::Epochs>,
 }
 
 impl Net {
@@ -89,6 +92,7 @@ impl Net {
             run_dir: run_dir.to_owned(),
             uplink,
             mtu,
+            epochs: Mutex::default(),
         })
     }
 
@@ -98,7 +102,8 @@ impl Net {
     /// # Errors
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
-        rules::apply(&rules::table(&self.table, &self.prefix)).await
+        rules::apply(&rules::table(&self.table, &self.prefix)).await?;
+        self.ensure_counters().await
     }
 
     /// Puts these NAT pools in force in one step, and lets the uplink forward. Guests do not notice.
@@ -118,6 +123,7 @@ impl Net {
         }
         let pools = rules::pools(&self.table, nat_pools);
         rules::apply(&(rules::table(&self.table, &self.prefix) + &pools)).await?;
+        self.ensure_counters().await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
         }
@@ -132,7 +138,8 @@ impl Net {
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
         self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
-        self.connect(id, pid, net.ipv4, &net.mac).await
+        let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, net.ipv4, &net.mac));
+        counted.and(connected)
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
@@ -146,7 +153,7 @@ impl Net {
         rules::apply(&firewall::batch(&self.table, id, &self.name(id), firewall)).await
     }
 
-    /// Removes everything of a VPS from the host's network.
+    /// Removes everything of a VPS from the host's network but what was counted ([`Net::stop_counting`]).
     ///
     /// # Errors
     /// When the kernel refuses something; call again.

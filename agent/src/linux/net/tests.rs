@@ -65,7 +65,7 @@ impl Drop for Guest {
     }
 }
 
-fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
+pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
     NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None }
 }
 

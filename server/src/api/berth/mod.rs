@@ -12,6 +12,7 @@ mod exec;
 mod files;
 mod life;
 mod limits;
+mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -29,4 +30,5 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(files::router())
         .merge(life::router())
         .merge(limits::router())
+        .merge(traffic::router())
 }

@@ -55,6 +55,10 @@ pub struct Vps {
     pub plan_name: String,
     /// Traffic a month that the plan includes, in bytes.
     pub included_traffic: i64,
+    /// Bytes that came in this month.
+    pub traffic_in: i64,
+    /// Bytes that went out this month.
+    pub traffic_out: i64,
     /// What it was made from.
     pub image_id: ImageId,
     /// Name of the image.
@@ -248,7 +252,8 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   v.host_id, h.name as host_name,
                   coalesce(h.last_report_at > now() - interval '60 seconds', false) as "host_fresh!",
                   d.id as datacenter_id, d.name as datacenter_name, l.id as location_id, l.name as location_name,
-                  v.plan_id, p.name as plan_name, p.included_traffic, v.image_id, i.name as image_name,
+                  v.plan_id, p.name as plan_name, p.included_traffic, coalesce(t.in_bytes, 0) as "traffic_in!",
+                  coalesce(t.out_bytes, 0) as "traffic_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?",
                   v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
@@ -265,6 +270,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                 join plans p on p.id = v.plan_id
                 join images i on i.id = v.image_id
                 left join addresses a on a.vps_id = v.id
+                left join traffic t on t.vps_id = v.id and t.period = traffic_period(now())
            where v.deleted_at is null
            order by wanted.n"#,
         ids
