@@ -32,3 +32,25 @@ create table traffic (
     primary key (vps_id, period)
 );
 create index traffic_project on traffic (project_id, period);
+
+-- What follows when more has gone out in a month than a plan includes, and ports that its VPSes reach nobody at. Unlike
+-- the rest of a plan these are the operator's policy, and hold for VPSes that are there when they change.
+alter table plans
+    add column over_traffic  text not null default 'nothing' check (over_traffic in ('nothing', 'throttle', 'suspend')),
+    add column throttle_mbit bigint not null default 10 check (throttle_mbit > 0),
+    add column blocked_ports jsonb not null default '[]';  -- berth_proto::BlockedPort
+
+-- Whether what its plans include is one sum for all VPSes of a project.
+alter table projects add column traffic_pooled boolean not null default false;
+
+alter table vps
+    add column isolated_at           timestamptz,      -- by an operator
+    add column isolated_reason       text,
+    -- what was found and done about traffic; what the host is told follows from it and from what is desired
+    add column traffic_percent       smallint not null default 0 check (traffic_percent in (0, 80, 100)),
+    add column traffic_throttle_mbit bigint not null default 0 check (traffic_throttle_mbit >= 0),
+    add column traffic_suspended     boolean not null default false,
+    add constraint vps_isolated_reason check ((isolated_at is null) = (isolated_reason is null));
+
+-- Whom guests ask for names; empty: whom their host asks.
+alter table locations add column resolvers jsonb not null default '[]';

@@ -5,6 +5,7 @@
 //! time, except those of its console and its sessions; those of different VPSes are.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use berth_proto::{
     Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
@@ -12,6 +13,8 @@ use berth_proto::{
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::metadata::Facts;
 
 /// What is really there of one VPS.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,6 +167,8 @@ pub trait Host: Send + Sync + 'static {
         session: &str,
         change: SessionChange,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Answers guests that ask for facts about themselves, for ever.
+    fn serve_metadata(&self, facts: Arc<dyn Facts>) -> impl Future<Output = ()> + Send;
     /// The next thing that the host noticed by itself.
     fn next_event(&self) -> impl Future<Output = Event> + Send;
 }

@@ -21,6 +21,7 @@ use chrono::Utc;
 use tokio::sync::Notify;
 
 use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
+use crate::metadata::Facts;
 use crate::plan::Effect;
 
 mod console;
@@ -521,6 +522,10 @@ impl Host for SimHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.sessions.change(id, session, change)
+    }
+
+    async fn serve_metadata(&self, _: Arc<dyn Facts>) {
+        std::future::pending().await // simulated guests ask nothing
     }
 
     async fn next_event(&self) -> Event {

@@ -17,10 +17,11 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use berth_proto::{Desired, HostSettings, VpsId};
+use berth_proto::{Desired, HostSettings, VpsId, VpsSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::metadata::Facts;
 use crate::record::Record;
 
 /// The agent's part of the state directory.
@@ -139,6 +140,15 @@ impl Store {
     /// Keeps the settings of the control plane.
     pub fn save_settings(&self, settings: &HostSettings) -> io::Result<()> {
         write(&self.root.join("settings.json"), settings)
+    }
+}
+
+impl Facts for Store {
+    fn spec(&self, id: VpsId) -> Option<VpsSpec> {
+        match self.load(id).desired? {
+            Desired::Present(spec) => Some(*spec),
+            Desired::Deleted { .. } => None,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Values that the unit tests of several modules begin with.
 
 use berth_proto::{
-    Access, ArchiveFormat, Desired, ImageId, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode,
-    VpsId, VpsSpec,
+    Access, ArchiveFormat, Desired, Guard, ImageId, ImageRef, Limits, NetSpec, Power, RestartPolicy,
+    StopMode, VpsId, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 
@@ -37,7 +37,12 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             pids: 4096,
             ..Limits::default()
         },
-        net: NetSpec { ipv4: Some([10, 0, 0, 2].into()), mac: "02:00:00:00:00:02".into(), firewall: None },
+        net: NetSpec {
+            ipv4: Some([10, 0, 0, 2].into()),
+            mac: "02:00:00:00:00:02".into(),
+            firewall: None,
+            guard: Guard::default(),
+        },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,
         frozen: false,

@@ -13,6 +13,7 @@
 mod enrol;
 mod exec;
 mod firewall;
+mod guard;
 mod ids;
 mod report;
 mod signal;
@@ -27,6 +28,7 @@ pub use exec::{
     TerminalSize, channel, check_path, is_session,
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
+pub use guard::{BlockedPort, Guard};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,

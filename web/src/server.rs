@@ -107,6 +107,8 @@ pub struct ServerView {
     pub fault: Option<String>,
     /// Limits that it has hit since it was started, in words.
     pub limit_hits: Vec<String>,
+    /// Why its network does not work as usual, in sentences.
+    pub walls: Vec<String>,
     /// What came in and went out this month.
     pub traffic: Traffic,
     /// Its address.

@@ -33,6 +33,7 @@ mod kmsg;
 pub mod load;
 pub mod lxcfs;
 mod measure;
+mod metadata;
 mod monitors;
 pub mod net;
 mod open_files;
@@ -68,6 +69,7 @@ use self::watch::Watch;
 use crate::doctor;
 use crate::failpoint;
 use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
+use crate::metadata::Facts;
 use crate::monitor::wire::{Answer, ExitRecord, Request};
 
 /// How long a guest that was killed may take to be gone; its disk's last writes are part of it.
@@ -133,7 +135,7 @@ impl LinuxHost {
             monitors,
             load: load::Load::default(),
             watch: Watch::default(),
-            settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
+            settings: Mutex::new(HostSettings::default()),
             lxcfs: Arc::default(),
             keeper: Mutex::default(),
             config,
@@ -401,6 +403,7 @@ impl Host for LinuxHost {
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
+        self.net.guard(spec.id, &spec.net.guard).await?;
         self.resize(spec).await
     }
 
@@ -442,6 +445,10 @@ impl Host for LinuxHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.ask_session(id, session, change).await
+    }
+
+    async fn serve_metadata(&self, facts: Arc<dyn Facts>) {
+        self.answer_guests(&*facts).await;
     }
 
     async fn next_event(&self) -> Event {

@@ -11,6 +11,7 @@ mod hosts;
 mod images;
 mod places;
 mod plans;
+mod policies;
 mod pools;
 mod projects;
 mod reference;
@@ -40,6 +41,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
     let (router, description) = OpenApiRouter::<App>::new()
         .merge(hosts::router())
         .merge(plans::router())
+        .merge(policies::router())
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
@@ -87,6 +89,7 @@ mod tests {
         let description = OpenApiRouter::<App>::new()
             .merge(hosts::router())
             .merge(plans::router())
+            .merge(policies::router())
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())

@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod firewall;
+pub mod guard;
 pub mod labels;
 pub mod life;
 pub mod limits;
@@ -15,3 +16,4 @@ pub mod price;
 pub mod selector;
 pub mod ssh;
 pub mod status;
+pub mod traffic;

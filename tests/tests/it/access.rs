@@ -220,6 +220,9 @@ async fn the_description_has_what_was_promised() {
         ("patch", "/berth/v1/servers/{id}/limits"),
         ("get", "/berth/v1/servers/{id}/events"),
         ("get", "/berth/v1/servers/{id}/traffic"),
+        ("get", "/berth/v1/servers/{id}/network"),
+        ("put", "/admin/v1/servers/{id}/isolation"),
+        ("patch", "/admin/v1/plans/{id}/policy"),
     ] {
         assert_ne!(document["paths"][path][method], Value::Null, "{method} {path} is missing");
     }

@@ -14,6 +14,7 @@ mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod guarantees; // what is promised to one is promised to nobody else
+mod guard; // the operator's walls: isolation, blocked ports, the month's traffic
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle

@@ -10,8 +10,9 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU16;
 
-use berth_proto::{Firewall, NetSpec, VpsId};
+use berth_proto::{Firewall, Guard, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
@@ -20,6 +21,8 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 mod counters;
 mod counting;
 mod firewall;
+mod guard;
+mod metadata;
 mod rules;
 mod shape;
 mod sysctl;
@@ -72,6 +75,8 @@ pub struct Net {
     uplink: Option<String>,
     mtu: u32,
     epochs: Mutex<counting::Epochs>,
+    /// 0 while guests are not answered.
+    metadata_port: AtomicU16,
 }
 
 impl Net {
@@ -93,6 +98,7 @@ impl Net {
             uplink,
             mtu,
             epochs: Mutex::default(),
+            metadata_port: AtomicU16::new(0),
         })
     }
 
@@ -122,7 +128,7 @@ impl Net {
             done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
         }
         let pools = rules::pools(&self.table, nat_pools);
-        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools)).await?;
+        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools + &self.metadata_way())).await?;
         self.ensure_counters().await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
@@ -137,7 +143,10 @@ impl Net {
     /// When the kernel refuses something; what was made stays, for [`Net::detach`].
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
-        self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
+        // before there is anything to reach
+        let (walled, guarded) =
+            tokio::join!(self.firewall(id, net.firewall.as_ref()), self.guard(id, &net.guard));
+        walled.and(guarded)?;
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, net.ipv4, &net.mac));
         counted.and(connected)
     }
@@ -159,7 +168,8 @@ impl Net {
     /// When the kernel refuses something; call again.
     pub async fn detach(&self, id: VpsId) -> Result<()> {
         self.remove_link(id).await?;
-        self.firewall(id, None).await
+        self.firewall(id, None).await?;
+        self.guard(id, &Guard::default()).await
     }
 
     /// Every VPS that has an interface here.

@@ -12,12 +12,13 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{NetError, Result, counting, firewall, parse_pool};
+use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool};
 
 /// The table with its chains as this release has them. NAT pools and firewalls that are there stay.
 pub(super) fn table(table: &str, prefix: &str) -> String {
     let firewalls = firewall::frame();
     let (counting, count) = (counting::frame(), counting::FROM_GUEST);
+    let guards = guard::frame(prefix) + &metadata::frame(prefix);
     let emptied: String = CHAINS
         .map(|chain| format!("add chain inet {table} {chain}\nflush chain inet {table} {chain}\n"))
         .concat();
@@ -35,6 +36,8 @@ table inet {table} {{
     chain firewall_host {{ type filter hook output priority filter + 10; policy accept; }}
 }}
 {emptied}table inet {table} {{
+{guards}}}
+table inet {table} {{
     # a guest sends from the addresses that are routed to it, and from no others
     chain from_guest {{
         iifname != "{prefix}*" accept

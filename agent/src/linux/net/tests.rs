@@ -66,7 +66,7 @@ impl Drop for Guest {
 }
 
 pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
-    NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None }
+    NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None, guard: Guard::default() }
 }
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);

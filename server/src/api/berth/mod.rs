@@ -12,6 +12,7 @@ mod exec;
 mod files;
 mod life;
 mod limits;
+mod network;
 mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -30,5 +31,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(files::router())
         .merge(life::router())
         .merge(limits::router())
+        .merge(network::router())
         .merge(traffic::router())
 }

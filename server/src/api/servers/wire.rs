@@ -111,6 +111,7 @@ struct PublicIp {
     /// The address as a number: clients want an id, and an address is given out once.
     id: i64,
     ip: String,
+    /// Whether nothing passes: see `/berth/v1/servers/{id}/network`.
     blocked: bool,
     dns_ptr: String,
 }
@@ -140,7 +141,7 @@ impl Server {
         let address = |ip: std::net::Ipv4Addr| PublicIp {
             id: i64::from(u32::from(ip)),
             ip: ip.to_string(),
-            blocked: false,
+            blocked: vps.isolated_reason.is_some() || vps.traffic_suspended,
             dns_ptr: String::new(),
         };
         Ok(Self {

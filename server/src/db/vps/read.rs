@@ -102,6 +102,12 @@ pub struct Vps {
     pub observed_fault: Option<serde_json::Value>,
     /// Use of resources, as the host reported it last.
     pub observed_metrics: Option<serde_json::Value>,
+    /// Why an operator has isolated it.
+    pub isolated_reason: Option<String>,
+    /// Mbit/s to which its bandwidth is lowered because of its traffic; 0 for not.
+    pub traffic_throttle_mbit: i64,
+    /// Whether nothing passes because of its traffic.
+    pub traffic_suspended: bool,
     /// When the host reported it last.
     pub observed_at: Option<DateTime<Utc>>,
     /// Since when it is there.
@@ -259,7 +265,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
                   v.observed_generation, v.observed_state, v.observed_boot_epoch, v.observed_started_at,
-                  v.observed_frozen,
+                  v.observed_frozen, v.isolated_reason, v.traffic_throttle_mbit, v.traffic_suspended,
                   v.observed_exit, v.observed_fault, v.observed_metrics, v.observed_at, v.created_at
            from unnest($1::bigint[]) with ordinality as wanted(id, n)
                 join vps v on v.id = wanted.id
