@@ -54,3 +54,6 @@ alter table vps
 
 -- Whom guests ask for names; empty: whom their host asks.
 alter table locations add column resolvers jsonb not null default '[]';
+
+-- berth_proto::FirewallHits of the rules that hold now; null where nothing is known of them.
+alter table vps add column observed_hits jsonb;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use berth_proto::{
-    Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
-    TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, ExecSpec, Exit, FileTask, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef,
+    LimitState, TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -167,6 +167,8 @@ pub trait Host: Send + Sync + 'static {
         session: &str,
         change: SessionChange,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// How often the rules of a running guest's firewall were met, as seen not long ago; none where nothing is known.
+    fn vps_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
     /// Answers guests that ask for facts about themselves, for ever.
     fn serve_metadata(&self, facts: Arc<dyn Facts>) -> impl Future<Output = ()> + Send;
     /// The next thing that the host noticed by itself.

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, TrafficCount,
-    VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits,
+    TrafficCount, VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -89,6 +89,7 @@ struct SimVps {
     limits: Limits,
     events: Vec<VpsEvent>,
     traffic: Vec<TrafficCount>,
+    hits: Option<FirewallHits>,
 }
 
 impl SimVps {
@@ -377,6 +378,7 @@ impl Host for SimHost {
             v.found.leftovers = false;
             v.found.guest = Some(guest.clone());
             v.limits = spec.limits;
+            v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
             v.events.clear();
             v.counts.starts += 1;
         });
@@ -459,6 +461,7 @@ impl Host for SimHost {
         self.change(spec.id, |v| {
             v.counts.applies += 1;
             v.limits = spec.limits;
+            v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
         });
         Ok(())
     }
@@ -522,6 +525,11 @@ impl Host for SimHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.sessions.change(id, session, change)
+    }
+
+    async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        let state = self.lock();
+        state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.hits.clone())
     }
 
     async fn serve_metadata(&self, _: Arc<dyn Facts>) {

@@ -14,6 +14,7 @@ mod enrol;
 mod exec;
 mod firewall;
 mod guard;
+mod hits;
 mod ids;
 mod report;
 mod signal;
@@ -29,6 +30,7 @@ pub use exec::{
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use guard::{BlockedPort, Guard};
+pub use hits::{FirewallHits, Hits, RuleHits};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,

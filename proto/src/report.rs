@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{LimitName, TrafficCount, VpsId};
+use crate::{FirewallHits, LimitName, TrafficCount, VpsId};
 
 /// `POST /agent/v1/report`, every 10 s and at once when something changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,6 +143,9 @@ pub struct VpsObserved {
     /// word may not have been heard, at most 8 in all. Empty where the host does not count.
     #[serde(default)]
     pub traffic: Vec<TrafficCount>,
+    /// How often its firewall's rules were met; none where it has no firewall, or nothing is known of these rules yet.
+    #[serde(default)]
+    pub hits: Option<FirewallHits>,
 }
 
 /// What became of one limit of a running guest.
@@ -213,6 +216,7 @@ impl VpsObserved {
             limits: Vec::new(),
             events: Vec::new(),
             traffic: Vec::new(),
+            hits: None,
         }
     }
 }

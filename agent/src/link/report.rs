@@ -130,6 +130,7 @@ impl<H: Host> Reporter<H> {
                 }
                 vps.limits = self.host.vps_limits(vps.id).await;
                 vps.events = self.host.vps_events(vps.id).await;
+                vps.hits = self.host.vps_hits(vps.id).await;
             }
             vps
         };

@@ -27,6 +27,7 @@ mod devices;
 pub mod disk;
 mod fault;
 mod happenings;
+mod hits;
 mod host_key;
 pub mod ids;
 mod kmsg;
@@ -51,8 +52,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, TrafficCount, VpsEvent, VpsFault,
-    VpsId, VpsMetrics, VpsSpec,
+    Capacity, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, TrafficCount,
+    VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
@@ -95,6 +96,7 @@ pub struct LinuxHost {
     watch: Watch,
     happenings: Happenings,
     traffic: Arc<Traffic>,
+    hits: hits::Seen,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// Looks after lxcfs.
@@ -127,6 +129,7 @@ impl LinuxHost {
             devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
             happenings: Happenings::new(tree.clone(), run),
             traffic: Arc::new(Traffic::open(state)),
+            hits: hits::Seen::default(),
             tree,
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
@@ -403,6 +406,7 @@ impl Host for LinuxHost {
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
+        self.forget_hits(spec.id);
         self.net.guard(spec.id, &spec.net.guard).await?;
         self.resize(spec).await
     }
@@ -420,7 +424,7 @@ impl Host for LinuxHost {
     }
 
     async fn count_traffic(&self) {
-        self.read_traffic().await;
+        tokio::join!(self.read_traffic(), self.read_hits());
     }
 
     async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
@@ -445,6 +449,10 @@ impl Host for LinuxHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.ask_session(id, session, change).await
+    }
+
+    async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        self.known_hits(id)
     }
 
     async fn serve_metadata(&self, facts: Arc<dyn Facts>) {

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use axum::Json;
 use axum::extract::State;
 use berth_proto::{
-    HostMetrics, LimitName, LimitState, Report, ReportAck, TrafficCount, VpsEvent, VpsHappening, VpsId,
-    VpsMetrics, VpsObserved, VpsState,
+    FirewallHits, HostMetrics, LimitName, LimitState, Report, ReportAck, TrafficCount, VpsEvent,
+    VpsHappening, VpsId, VpsMetrics, VpsObserved, VpsState,
 };
 use chrono::{DateTime, SubsecRound as _, Utc};
 
@@ -20,6 +20,7 @@ use super::text;
 use crate::db;
 use crate::db::Tx;
 use crate::db::report::Row;
+use crate::domain::firewall::MAX_EFFECTIVE;
 use crate::error::{Error, Result};
 use crate::wake::Changed;
 
@@ -95,6 +96,8 @@ async fn take_in(
     db::report::observed(tx, caller.id, &known).await?;
     note_events(tx, &known, &rows, news).await?;
     note_traffic(tx, &known, &rows).await?;
+    let hits = known.iter().map(|v| (v.id.0, (v.generation, v.hits.clone()))).collect();
+    db::firewalls::note_hits(tx, caller.id, &hits).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
@@ -257,6 +260,7 @@ fn sane(mut report: Report) -> Result<Report> {
         sane_limits(&mut vps.limits);
         sane_events(&mut vps.events);
         sane_traffic(&mut vps.traffic);
+        vps.hits = vps.hits.take().map(sane_hits);
     }
     report.agent_version = text::line(&report.agent_version, 64);
     for n in
@@ -319,6 +323,19 @@ fn sane_traffic(counts: &mut Vec<TrafficCount>) {
             && named.insert(c.epoch.clone())
     });
     counts.truncate(MOST_EPOCHS);
+}
+
+fn sane_hits(mut hits: FirewallHits) -> FirewallHits {
+    let FirewallHits { inbound, outbound, dropped_in, dropped_out } = &mut hits;
+    for rules in [&mut *inbound, &mut *outbound] {
+        rules.truncate(MAX_EFFECTIVE);
+    }
+    let rules = inbound.iter_mut().chain(outbound).map(|rule| &mut rule.hits);
+    for hits in rules.chain([dropped_in, dropped_out]) {
+        hits.packets = hits.packets.clamp(0, LARGEST);
+        hits.bytes = hits.bytes.clamp(0, LARGEST);
+    }
+    hits
 }
 
 fn sane_host_metrics(m: HostMetrics) -> HostMetrics {

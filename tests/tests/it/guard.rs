@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_proto::{BlockedPort, FirewallProtocol, TrafficCount, VpsSpec};
+use berth_proto::{BlockedPort, FirewallHits, FirewallProtocol, Hits, RuleHits, TrafficCount, VpsSpec};
 use berth_server::db::ladder::{climb, climbers};
 use berth_tests::raw_host::RawHost;
 use berth_tests::wait::until;
@@ -261,4 +261,75 @@ async fn settings_of_traffic_and_resolvers() {
     assert_eq!(w.admin.put(&path, many).await.wrong_fields(), ["resolvers"]);
     w.admin.put("/admin/v1/locations/987654321/resolvers", wanted).await.refused(404, "not_found");
     w.finish().await;
+}
+
+#[tokio::test]
+async fn hits_of_rules_are_told_and_other_rules_are_tried() {
+    let w = World::builder().hosts(0).start().await;
+    let mut host = RawHost::enrol(&w, "raw").await;
+    let id = on_raw_host(&w, &mut host, "web", &w.plan).await;
+    let rule = |direction: &str, port: &str| match direction {
+        "in" => json!({"direction": "in", "protocol": "tcp", "port": port, "source_ips": ["0.0.0.0/0"]}),
+        _ => json!({"direction": "out", "protocol": "udp", "port": port, "destination_ips": ["0.0.0.0/0"]}),
+    };
+    let create = async |name: &str, rules: Value| {
+        let to = json!([{"type": "server", "server": {"id": id}}]);
+        let made = w.api.post("/v1/firewalls", json!({"name": name, "rules": rules, "apply_to": to})).await;
+        made.expect(201)["firewall"]["id"].as_i64().expect("an id")
+    };
+    let one = create("one", json!([rule("in", "22"), rule("out", "53")])).await;
+    let two = create("two", json!([rule("in", "80"), rule("in", "22")])).await;
+    let hits = async |firewall: i64| {
+        let answer = w.api.get(&format!("/berth/v1/firewalls/{firewall}/hits")).await.expect(200);
+        answer["hits"][0].clone()
+    };
+    host.runs(id, Utc::now(), |_| {}).await;
+    assert_eq!(
+        hits(one).await,
+        json!({"server": id, "rules": null, "dropped_in": null, "dropped_out": null})
+    );
+    let hit = |rule, packets| RuleHits { rule, hits: Hits { packets, bytes: packets * 60 } };
+    let told = FirewallHits {
+        inbound: vec![hit(0, 5), hit(1, 7)],
+        outbound: vec![hit(0, 9)],
+        dropped_in: Hits { packets: 3, bytes: 180 },
+        dropped_out: Hits { packets: i64::MAX, bytes: -4 },
+    };
+    host.runs(id, Utc::now(), |seen| seen.hits = Some(told.clone())).await;
+    let count = |packets: i64| json!({"packets": packets, "bytes": packets * 60});
+    assert_eq!(hits(one).await["rules"], json!([count(5), count(9)]));
+    let shown = hits(two).await;
+    assert_eq!(shown["rules"], json!([count(7), count(5)]), "a rule of both is told at both");
+    assert_eq!(shown["dropped_in"], json!({"packets": 3, "bytes": 180}));
+
+    let path = format!("/berth/v1/firewalls/{one}/actions/set_rules");
+    let wanted = json!({"rules": [rule("in", "80"), rule("in", "443")]});
+    assert_eq!(w.api.post(&path, wanted.clone()).await.wrong_fields(), ["dry_run"]);
+    let path = format!("{path}?dry_run=true");
+    let tried = w.api.post(&path, wanted).await.expect(200);
+    let ports = |list: &Value| {
+        let port = |rule: &Value| {
+            format!("{} {}", rule["direction"].as_str().unwrap(), rule["port"].as_str().unwrap())
+        };
+        list.as_array().expect("rules").iter().map(port).collect::<Vec<_>>()
+    };
+    assert_eq!(tried["changes"][0]["server"], id);
+    assert_eq!(ports(&tried["changes"][0]["added"]), ["in 443"], "80 is let in by the other");
+    assert_eq!(ports(&tried["changes"][0]["removed"]), ["out 53"], "22 is let in by the other");
+    let same = w.api.post(&path, json!({"rules": [rule("out", "53"), rule("in", "22")]})).await.expect(200);
+    assert_eq!(same["changes"], json!([]));
+    assert_eq!(w.api.post(&path, json!({"rules": [rule("in", "0")]})).await.wrong_fields(), ["rules.0.port"]);
+    let kept = w.api.get(&format!("/v1/firewalls/{one}")).await.expect(200);
+    assert_eq!(kept["firewall"]["rules"][1]["port"], "53", "nothing was changed");
+    assert_eq!(hits(one).await["rules"], json!([count(5), count(9)]));
+
+    // rules that are others are not those that were counted
+    let set = json!({"rules": [rule("in", "443")]});
+    w.api.post(&format!("/v1/firewalls/{one}/actions/set_rules"), set).await.expect(201);
+    let old = host.spec(id).await.generation - 1;
+    host.runs(id, Utc::now(), |seen| (seen.generation, seen.hits) = (old, Some(told))).await;
+    assert_eq!(hits(one).await["rules"], Value::Null);
+    w.in_other_project().api.get(&format!("/berth/v1/firewalls/{one}/hits")).await.refused(404, "not_found");
+    host.runs(id, Utc::now(), |_| {}).await;
+    w.finish_with_orphans().await;
 }

@@ -22,6 +22,7 @@ mod counters;
 mod counting;
 mod firewall;
 mod guard;
+mod hits;
 mod metadata;
 mod rules;
 mod shape;

@@ -10,6 +10,7 @@
 mod events;
 mod exec;
 mod files;
+mod firewalls;
 mod life;
 mod limits;
 mod network;
@@ -29,6 +30,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(events::router())
         .merge(exec::router())
         .merge(files::router())
+        .merge(firewalls::router())
         .merge(life::router())
         .merge(limits::router())
         .merge(network::router())
