@@ -22,6 +22,7 @@ use crate::enrol::{self, EnrolError};
 use crate::host::Host;
 use crate::images::Images;
 use crate::link::{Link, LinkError, renew, report::Reporter, watch};
+use crate::metadata::Facts;
 use crate::reconcile::{Manner, Reconciler};
 use crate::store::Store;
 use crate::streams::Streams;
@@ -122,6 +123,7 @@ impl Agent {
         let store = store.map_err(|source| StartError::State { path: state_dir.clone(), source })?;
 
         let tasks = Tasks::default();
+        let facts: Arc<dyn Facts> = Arc::new(store.clone());
         let board = Arc::new(Board::default());
         let images = Arc::new(Images::new(host.clone(), state_dir.join("downloads"), Some(link.clone())));
         let reconciler =
@@ -133,6 +135,8 @@ impl Agent {
         let seq = watch::Seq::default();
         let streams = Streams::new(host.clone(), link.clone(), tasks.clone());
         tasks.spawn_until_stop(watch::run(link.clone(), reconciler, streams, seq.clone()));
+        let asked = host.clone();
+        tasks.spawn_until_stop(async move { asked.serve_metadata(facts).await });
         tasks.spawn_until_stop(Reporter::new(link.clone(), host, board.clone(), seq).run());
         tasks.spawn_until_stop(renew::run(link, state_dir));
         let news = board.clone();

@@ -5,13 +5,16 @@
 //! time, except those of its console and its sessions; those of different VPSes are.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use berth_proto::{
-    Capacity, ExecSpec, Exit, FileTask, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState,
-    TerminalSize, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, ExecSpec, Exit, FileTask, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef,
+    LimitState, TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::metadata::Facts;
 
 /// What is really there of one VPS.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,6 +144,11 @@ pub trait Host: Send + Sync + 'static {
     fn vps_limits(&self, id: VpsId) -> impl Future<Output = Vec<LimitState>> + Send;
     /// What happened to a running guest lately, oldest first, at most 16.
     fn vps_events(&self, id: VpsId) -> impl Future<Output = Vec<VpsEvent>> + Send;
+    /// Looks at the traffic counters of all VPSes, and writes down what they stand at, for [`Host::vps_traffic`].
+    fn count_traffic(&self) -> impl Future<Output = ()> + Send;
+    /// What the traffic counters of a VPS stand at, running or not, as they were looked at last; those that count now
+    /// first. The last count of a VPS that is deleted is told as long as the agent remembers it.
+    fn vps_traffic(&self, id: VpsId) -> impl Future<Output = Vec<TrafficCount>> + Send;
     /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
     /// open at once; all see the same.
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;
@@ -159,6 +167,10 @@ pub trait Host: Send + Sync + 'static {
         session: &str,
         change: SessionChange,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// How often the rules of a running guest's firewall were met, as seen not long ago; none where nothing is known.
+    fn vps_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
+    /// Answers guests that ask for facts about themselves, for ever.
+    fn serve_metadata(&self, facts: Arc<dyn Facts>) -> impl Future<Output = ()> + Send;
     /// The next thing that the host noticed by itself.
     fn next_event(&self) -> impl Future<Output = Event> + Send;
 }

@@ -39,6 +39,7 @@ pub mod host;
 pub mod images;
 pub mod link;
 pub mod linux;
+pub mod metadata;
 pub mod monitor;
 pub mod plan;
 pub mod reconcile;

@@ -14,18 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, VpsEvent, VpsFault,
-    VpsHappening, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits,
+    TrafficCount, VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
 
 use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
+use crate::metadata::Facts;
 use crate::plan::Effect;
 
 mod console;
 mod limits;
 mod sessions;
+mod traffic;
 
 pub use console::greeting;
 
@@ -86,6 +88,8 @@ struct SimVps {
     counts: Counts,
     limits: Limits,
     events: Vec<VpsEvent>,
+    traffic: Vec<TrafficCount>,
+    hits: Option<FirewallHits>,
 }
 
 impl SimVps {
@@ -193,6 +197,11 @@ impl SimHost {
         }
     }
 
+    /// So many bytes come into a VPS and leave it, in packets of a thousand.
+    pub fn pass(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
+        self.change(id, |vps| traffic::pass(&mut vps.traffic, in_bytes, out_bytes));
+    }
+
     /// The machine restarts: every guest is gone, and nobody saw how.
     pub fn lose_power(&self) {
         let mut state = self.lock();
@@ -202,6 +211,7 @@ impl SimHost {
             vps.found.guest = None;
             vps.found.last_exit = None;
             vps.found.leftovers = false;
+            traffic::begin_anew(&mut vps.traffic);
         }
         state.events.clear();
     }
@@ -368,6 +378,7 @@ impl Host for SimHost {
             v.found.leftovers = false;
             v.found.guest = Some(guest.clone());
             v.limits = spec.limits;
+            v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
             v.events.clear();
             v.counts.starts += 1;
         });
@@ -450,6 +461,7 @@ impl Host for SimHost {
         self.change(spec.id, |v| {
             v.counts.applies += 1;
             v.limits = spec.limits;
+            v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
         });
         Ok(())
     }
@@ -483,6 +495,12 @@ impl Host for SimHost {
         running.map(|vps| vps.events.clone()).unwrap_or_default()
     }
 
+    async fn count_traffic(&self) {}
+
+    async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.lock().vpses.get(&id).map(|vps| vps.traffic.clone()).unwrap_or_default()
+    }
+
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {
         match self.look(id).guest {
             Some(_) => Ok(self.consoles.open(id)),
@@ -507,6 +525,15 @@ impl Host for SimHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.sessions.change(id, session, change)
+    }
+
+    async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        let state = self.lock();
+        state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.hits.clone())
+    }
+
+    async fn serve_metadata(&self, _: Arc<dyn Facts>) {
+        std::future::pending().await // simulated guests ask nothing
     }
 
     async fn next_event(&self) -> Event {

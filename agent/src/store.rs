@@ -17,10 +17,11 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use berth_proto::{Desired, HostSettings, VpsId};
+use berth_proto::{Desired, HostSettings, VpsId, VpsSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::metadata::Facts;
 use crate::record::Record;
 
 /// The agent's part of the state directory.
@@ -142,6 +143,15 @@ impl Store {
     }
 }
 
+impl Facts for Store {
+    fn spec(&self, id: VpsId) -> Option<VpsSpec> {
+        match self.load(id).desired? {
+            Desired::Present(spec) => Some(*spec),
+            Desired::Deleted { .. } => None,
+        }
+    }
+}
+
 fn ignore(result: io::Result<()>, kinds: &[io::ErrorKind]) -> io::Result<()> {
     match result {
         Err(e) if kinds.contains(&e.kind()) => Ok(()),
@@ -156,7 +166,8 @@ fn keep_damaged<T: DeserializeOwned>(path: &Path) -> io::Result<()> {
     std::fs::rename(path, path.with_extension("json.damaged"))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+/// The value in a file; none if there is no such file.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -164,7 +175,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+/// Replaces a file by one that holds `value`, as [`write_private`] does.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write_private(path, &serde_json::to_vec(value)?)
 }
 

@@ -1,8 +1,8 @@
 //! Values that the unit tests of several modules begin with.
 
 use berth_proto::{
-    Access, ArchiveFormat, Desired, ImageId, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode,
-    VpsId, VpsSpec,
+    Access, ArchiveFormat, Desired, Guard, ImageId, ImageRef, Limits, NetSpec, Power, RestartPolicy,
+    StopMode, VpsId, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 
@@ -42,6 +42,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             floating: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
+            guard: Guard::default(),
         },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,

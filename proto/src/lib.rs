@@ -13,12 +13,15 @@
 mod enrol;
 mod exec;
 mod firewall;
+mod guard;
+mod hits;
 mod ids;
 mod report;
 mod signal;
 mod spec;
 mod stream;
 mod token;
+mod traffic;
 
 pub use enrol::{EnrolRequest, EnrolResponse};
 pub use exec::{
@@ -26,6 +29,8 @@ pub use exec::{
     TerminalSize, channel, check_path, is_session,
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
+pub use guard::{BlockedPort, Guard};
+pub use hits::{FirewallHits, Hits, RuleHits};
 pub use ids::{HostId, ImageId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
@@ -38,6 +43,7 @@ pub use spec::{
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};
+pub use traffic::TrafficCount;
 
 /// Path prefix of the agents' protocol; the number is the protocol's version.
 pub const AGENT_API: &str = "/agent/v1";

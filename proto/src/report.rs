@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{LimitName, VpsId};
+use crate::{FirewallHits, LimitName, TrafficCount, VpsId};
 
 /// `POST /agent/v1/report`, every 10 s and at once when something changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,6 +139,13 @@ pub struct VpsObserved {
     /// until newer ones push them out, so the receiver tells them apart by `(started_at, seq)`.
     #[serde(default)]
     pub events: Vec<VpsEvent>,
+    /// What its traffic counters stand at, running or not: those that count now first, then those of before whose last
+    /// word may not have been heard, at most 8 in all. Empty where the host does not count.
+    #[serde(default)]
+    pub traffic: Vec<TrafficCount>,
+    /// How often its firewall's rules were met; none where it has no firewall, or nothing is known of these rules yet.
+    #[serde(default)]
+    pub hits: Option<FirewallHits>,
 }
 
 /// What became of one limit of a running guest.
@@ -208,6 +215,8 @@ impl VpsObserved {
             metrics: None,
             limits: Vec::new(),
             events: Vec::new(),
+            traffic: Vec::new(),
+            hits: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Firewall, ImageId, StreamOffer, VpsId};
+use crate::{Exit, Firewall, Guard, ImageId, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -34,7 +34,7 @@ pub struct Watch {
 }
 
 /// Settings of a host that come from the control plane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostSettings {
     /// IPv4 pools, in CIDR notation, whose addresses leave the host by source NAT.
     #[serde(default)]
@@ -42,6 +42,12 @@ pub struct HostSettings {
     /// Resolvers for guests; empty means those of the host.
     #[serde(default)]
     pub resolvers: Vec<IpAddr>,
+    /// The network zone that the host is in, as guests are told.
+    #[serde(default)]
+    pub region: String,
+    /// The data centre that the host is in, as guests are told.
+    #[serde(default)]
+    pub availability_zone: String,
 }
 
 /// The desired state of one VPS.
@@ -316,6 +322,9 @@ pub struct NetSpec {
     /// What may pass; none: everything may.
     #[serde(default)]
     pub firewall: Option<Firewall>,
+    /// The operator's walls around it.
+    #[serde(default)]
+    pub guard: Guard,
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.

@@ -105,8 +105,8 @@ impl EventRow {
     pub(crate) fn tone(&self) -> &'static str {
         match self.kind.as_str() {
             "started" => "ok",
-            "crashed" | "lost" | "oom_kill" => "bad",
-            "limit_hit" => "busy",
+            "crashed" | "lost" | "oom_kill" | "isolated" | "traffic_suspended" => "bad",
+            "limit_hit" | "traffic_reached" | "traffic_throttled" => "busy",
             _ => "off",
         }
     }

@@ -107,6 +107,10 @@ pub struct ServerView {
     pub fault: Option<String>,
     /// Limits that it has hit since it was started, in words.
     pub limit_hits: Vec<String>,
+    /// Why its network does not work as usual, in sentences.
+    pub walls: Vec<String>,
+    /// What came in and went out this month.
+    pub traffic: Traffic,
     /// Its address.
     pub ipv4: Option<String>,
     /// Name of its plan.
@@ -133,6 +137,25 @@ pub struct ServerView {
     pub started: Option<When>,
     /// Which power commands make sense.
     pub powers: Powers,
+}
+
+/// Traffic of one month.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Came in.
+    pub incoming: Bytes,
+    /// Went out.
+    pub outgoing: Bytes,
+    /// How much may go out for the price of the plan; zero where nothing is said.
+    pub included: Bytes,
+}
+
+impl Traffic {
+    fn text(&self) -> String {
+        let Self { incoming, outgoing, included } = self;
+        let of = if included.0 > 0 { format!(" of {included}") } else { String::new() };
+        format!("{outgoing}{of} out, {incoming} in")
+    }
 }
 
 /// The restart policies, and what they mean.

@@ -92,6 +92,7 @@ impl<H: Host> Reporter<H> {
     async fn report(&mut self, full: bool) -> Report {
         self.number += 1;
         let (facts, metrics) = if full {
+            self.host.count_traffic().await;
             let facts = if self.facts_told.is_none() || self.fulls.is_multiple_of(FACTS_EVERY) {
                 Some(self.host.facts().await).filter(|f| self.facts_told.as_ref() != Some(f))
             } else {
@@ -122,12 +123,14 @@ impl<H: Host> Reporter<H> {
     /// Adds what is read from the kernel; use of resources only to full reports, which are for that.
     async fn with_figures(&self, vpses: Vec<VpsObserved>, full: bool) -> Vec<VpsObserved> {
         let read = |mut vps: VpsObserved| async {
+            vps.traffic = self.host.vps_traffic(vps.id).await;
             if vps.state == VpsState::Running {
                 if full {
                     vps.metrics = self.host.vps_metrics(vps.id).await;
                 }
                 vps.limits = self.host.vps_limits(vps.id).await;
                 vps.events = self.host.vps_events(vps.id).await;
+                vps.hits = self.host.vps_hits(vps.id).await;
             }
             vps
         };

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! <state>/templates/<sha256>/        unpacked images
+//! <state>/traffic.json               what was counted of all VPSes' traffic
 //! <state>/blanks/                    formatted disks to copy from
 //! <state>/ids/<id>                   the VPS's range of user ids
 //! <state>/vps/<id>/disk.img          its disk
@@ -26,12 +27,14 @@ mod devices;
 pub mod disk;
 mod fault;
 mod happenings;
+mod hits;
 mod host_key;
 pub mod ids;
 mod kmsg;
 pub mod load;
 pub mod lxcfs;
 mod measure;
+mod metadata;
 mod monitors;
 pub mod net;
 mod open_files;
@@ -41,6 +44,7 @@ mod sessions;
 mod start;
 mod template;
 mod told;
+mod traffic;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -48,8 +52,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
-    VpsMetrics, VpsSpec,
+    Capacity, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, TrafficCount,
+    VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
@@ -61,10 +65,12 @@ use self::fault::internal;
 use self::happenings::Happenings;
 use self::monitors::{AskError, Monitors};
 use self::template::Templates;
+use self::traffic::Traffic;
 use self::watch::Watch;
 use crate::doctor;
 use crate::failpoint;
 use crate::host::{Event, Fault, Found, Guest, Host, Session, SessionChange, SessionStart};
+use crate::metadata::Facts;
 use crate::monitor::wire::{Answer, ExitRecord, Request};
 
 /// How long a guest that was killed may take to be gone; its disk's last writes are part of it.
@@ -89,6 +95,8 @@ pub struct LinuxHost {
     load: load::Load,
     watch: Watch,
     happenings: Happenings,
+    traffic: Arc<Traffic>,
+    hits: hits::Seen,
     settings: Mutex<HostSettings>,
     lxcfs: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// Looks after lxcfs.
@@ -120,6 +128,8 @@ impl LinuxHost {
             monitor: monitor.clone(),
             devices: devices::ensure(run).map_err(|e| internal("making device nodes", &e))?,
             happenings: Happenings::new(tree.clone(), run),
+            traffic: Arc::new(Traffic::open(state)),
+            hits: hits::Seen::default(),
             tree,
             net,
             disks: disk::Disks::new(state, config.disk_reserve_bytes),
@@ -128,7 +138,7 @@ impl LinuxHost {
             monitors,
             load: load::Load::default(),
             watch: Watch::default(),
-            settings: Mutex::new(HostSettings { nat_pools: Vec::new(), resolvers: Vec::new() }),
+            settings: Mutex::new(HostSettings::default()),
             lxcfs: Arc::default(),
             keeper: Mutex::default(),
             config,
@@ -152,6 +162,7 @@ impl LinuxHost {
             let _ = keeper.await; // says only that it was aborted
         }
         lxcfs::stop(&self.config.run_dir).await;
+        self.read_traffic().await; // the counters go with the table
         self.net.remove_support(&self.settings().nat_pools).await?;
         self.tree.remove_parent();
         Ok(())
@@ -364,6 +375,7 @@ impl Host for LinuxHost {
 
     async fn delete_disk(&self, id: VpsId) -> Result<(), Fault> {
         failpoint::hit_async("linux.delete_disk.begun").await;
+        self.end_traffic(id).await?;
         self.disks.delete(id).await?;
         for file in [self.exit_file(id), self.exit_file(id).with_extension("tmp"), self.log_file(id)] {
             gone(std::fs::remove_file(file), "removing its records")?;
@@ -395,6 +407,8 @@ impl Host for LinuxHost {
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
         self.net.route(spec.id, &spec.net).await?;
+        self.forget_hits(spec.id);
+        self.net.guard(spec.id, &spec.net.guard).await?;
         self.resize(spec).await
     }
 
@@ -408,6 +422,14 @@ impl Host for LinuxHost {
 
     async fn vps_events(&self, id: VpsId) -> Vec<VpsEvent> {
         self.happenings.of(id)
+    }
+
+    async fn count_traffic(&self) {
+        tokio::join!(self.read_traffic(), self.read_hits());
+    }
+
+    async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.known_traffic(id)
     }
 
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {
@@ -428,6 +450,14 @@ impl Host for LinuxHost {
 
     async fn change_session(&self, id: VpsId, session: &str, change: SessionChange) -> Result<(), Fault> {
         self.ask_session(id, session, change).await
+    }
+
+    async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        self.known_hits(id)
+    }
+
+    async fn serve_metadata(&self, facts: Arc<dyn Facts>) {
+        self.answer_guests(&*facts).await;
     }
 
     async fn next_event(&self) -> Event {

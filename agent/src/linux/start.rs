@@ -73,6 +73,7 @@ impl LinuxHost {
         let _ = std::fs::remove_file(self.exit_file(spec.id));
         asked::save(&run_dir, &spec.limits).map_err(|e| internal("noting the limits", &e))?;
         self.happenings.begin(spec.id);
+        self.forget_hits(spec.id);
         failpoint::hit_async("linux.start.begun").await;
 
         let (mut child, channel) = self.spawn_monitor(spec)?;

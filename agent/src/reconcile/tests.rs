@@ -258,7 +258,7 @@ async fn a_host_comes_back_without_its_control_plane() {
     let mut off = spec(8);
     off.power = Power::Stopped;
     rig.answer(true, vec![Desired::Present(Box::new(spec(7))), Desired::Present(Box::new(off))]);
-    let settings = HostSettings { nat_pools: vec!["10.9.0.0/24".into()], resolvers: vec![] };
+    let settings = HostSettings { nat_pools: vec!["10.9.0.0/24".into()], ..HostSettings::default() };
     rig.parts().0.take_in(&Watch { settings: Some(settings.clone()), ..Watch::default() });
     rig.until_running(1).await;
     while rig.host.settings().is_none() || !rig.host.look(VpsId(8)).disk {

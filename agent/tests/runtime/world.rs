@@ -16,7 +16,7 @@ use berth_agent::host::Host;
 use berth_agent::linux::{LinuxConfig, LinuxHost};
 use berth_agent::monitor::wire::{Answer, Request};
 use berth_proto::{
-    Access, HostSettings, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode, VpsId, VpsSpec,
+    Access, Guard, HostSettings, ImageRef, Limits, NetSpec, Power, RestartPolicy, StopMode, VpsId, VpsSpec,
 };
 use futures_util::FutureExt;
 
@@ -80,7 +80,7 @@ pub(crate) fn run<F: AsyncFnOnce(&mut World)>(test: F) {
         let host = LinuxHost::new(config.clone()).await.unwrap();
         let first = i64::from(std::process::id()) * 10_000 + number;
         let mut world = World { host, outside, config, dir: dir.path().to_owned(), next: Cell::new(first) };
-        let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], resolvers: Vec::new() };
+        let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], ..HostSettings::default() };
         world.host.configure(&settings).await.unwrap();
         let outcome = AssertUnwindSafe(test(&mut world)).catch_unwind().await;
         if outcome.is_err() {
@@ -129,6 +129,7 @@ impl World {
                 floating: Vec::new(),
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,
+                guard: Guard::default(),
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

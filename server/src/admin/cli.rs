@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, hosts, images, places, plans, pools, projects, server_limits, servers, streams, tokens, users,
+    addresses, hosts, images, places, plans, policies, pools, projects, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::config::Config;
@@ -60,6 +60,9 @@ enum Command {
     /// Data centres of locations.
     #[command(subcommand)]
     Datacenters(Datacenters),
+    /// Traffic of all VPSes.
+    #[command(subcommand)]
+    Traffic(Traffic),
 }
 
 #[derive(clap::Subcommand)]
@@ -90,6 +93,14 @@ enum Plans {
     Create(Box<plans::NewPlan>),
     /// Stop offering a plan; VPSes that have it keep it.
     Retire { plan: Reference },
+    /// What follows on traffic for VPSes of a plan, and which ports they reach nobody at.
+    Policy { plan: Reference },
+    /// Change that, also for VPSes that run.
+    SetPolicy {
+        plan: Reference,
+        #[command(flatten)]
+        wanted: policies::ChangePolicy,
+    },
 }
 
 #[derive(clap::Subcommand)]
@@ -132,6 +143,14 @@ enum Servers {
         #[command(flatten)]
         change: servers::Change,
     },
+    /// Let nothing pass to and from a VPS (by id); it runs on, and its console works.
+    Isolate {
+        id: i64,
+        #[command(flatten)]
+        wanted: policies::Isolating,
+    },
+    /// Let an isolated VPS be reached again.
+    Release { id: i64 },
     /// What a VPS (by id) may use, what became of that, and how often each limit was hit.
     Limits { id: i64 },
     /// Change single limits of a VPS (by id), running or not, also beyond its plan.
@@ -148,6 +167,12 @@ enum Projects {
     List,
     /// Make a project.
     Create(projects::NewProject),
+    /// Set whether the traffic that plans include is one sum for all VPSes of a project.
+    SetTraffic {
+        project: Reference,
+        #[command(flatten)]
+        wanted: policies::ProjectTraffic,
+    },
 }
 
 #[derive(clap::Subcommand)]
@@ -180,6 +205,20 @@ enum Locations {
     List,
     /// Make a location.
     Create(places::NewLocation),
+    /// Set whom guests of a location ask for names, at most three; nobody: whom their hosts ask.
+    SetResolvers {
+        location: Reference,
+        #[command(flatten)]
+        wanted: policies::Resolvers,
+    },
+}
+
+#[derive(clap::Subcommand)]
+enum Traffic {
+    /// The day on which months of traffic begin.
+    Show,
+    /// Set the day on which months of traffic begin, 1 to 28.
+    Set(policies::Traffic),
 }
 
 #[derive(clap::Subcommand)]
@@ -268,6 +307,24 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Servers(Servers::Limits { id }) => one(server_limits::limits(app, VpsId(id)).await?),
         Command::Servers(Servers::SetLimits { id, wanted }) => {
             one(server_limits::set_limits(app, VpsId(id), &wanted).await?)
+        }
+        Command::Plans(Plans::Policy { plan }) => {
+            one(policies::policy(app, policies::find_plan(app, &plan).await?).await?)
+        }
+        Command::Plans(Plans::SetPolicy { plan, wanted }) => {
+            one(policies::change_policy(app, policies::find_plan(app, &plan).await?, wanted).await?)
+        }
+        Command::Servers(Servers::Isolate { id, wanted }) => {
+            one(policies::isolate(app, VpsId(id), &wanted).await?)
+        }
+        Command::Servers(Servers::Release { id }) => one(policies::release(app, VpsId(id)).await?),
+        Command::Traffic(Traffic::Show) => one(policies::traffic(app).await?),
+        Command::Traffic(Traffic::Set(wanted)) => one(policies::set_traffic(app, wanted).await?),
+        Command::Projects(Projects::SetTraffic { project, wanted }) => {
+            one(policies::set_project_by_name(app, &project, wanted).await?)
+        }
+        Command::Locations(Locations::SetResolvers { location, wanted }) => {
+            one(policies::set_resolvers_by_name(app, &location, &wanted).await?)
         }
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
@@ -414,6 +471,14 @@ mod tests {
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",
             "x servers limits 7",
+            "x servers isolate 7 --reason spam",
+            "x servers release 7",
+            "x plans set-policy b2 --over-traffic throttle --throttle-mbit 10 --block-port tcp/25 --block-port udp/25",
+            "x plans set-policy b2 --block-none",
+            "x projects set-traffic default --pooled true",
+            "x locations set-resolvers fsn1 192.0.2.53 2001:db8::53",
+            "x locations set-resolvers fsn1",
+            "x traffic set 15",
             "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
             "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {

@@ -13,6 +13,7 @@ mod hosts;
 mod images;
 mod places;
 mod plans;
+mod policies;
 mod pools;
 mod projects;
 mod reference;
@@ -42,6 +43,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
     let (router, description) = OpenApiRouter::<App>::new()
         .merge(hosts::router())
         .merge(plans::router())
+        .merge(policies::router())
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
@@ -90,6 +92,7 @@ mod tests {
         let description = OpenApiRouter::<App>::new()
             .merge(hosts::router())
             .merge(plans::router())
+            .merge(policies::router())
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())

@@ -6,7 +6,7 @@
 //! guests that are gone are removed by the background task. Texts were cut to size when the report came in.
 
 use berth_proto::{Exit, VpsEvent, VpsHappening, VpsObserved, VpsState};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
@@ -25,13 +25,15 @@ const KEEP_DAYS: i32 = 90;
 pub struct Event {
     /// Rises with the order in which events became known.
     pub id: i64,
-    /// When the guest was started that it happened to.
+    /// When the guest was started that it happened to; of what befell the VPS as such, when that was, or the month.
     pub boot: DateTime<Utc>,
     /// When it was noticed.
     pub at: DateTime<Utc>,
-    /// `started`, `stopped`, `halted`, `rebooted`, `crashed`, `lost`, `oom_kill` or `limit_hit`.
+    /// `started`, `stopped`, `halted`, `rebooted`, `crashed`, `lost`, `oom_kill` or `limit_hit`; `isolated` or `released`;
+    /// `traffic_reached`, `traffic_throttled`, `traffic_suspended` or `traffic_restored`.
     pub kind: String,
-    /// What more is known: `exit` of an end; `victim` and `pid` of a kill; `limit` and `count` of a hit.
+    /// What more is known: `exit` of an end; `victim` and `pid` of a kill; `limit` and `count` of a hit; `reason` of an
+    /// isolation; `percent` of what was reached; `mbit` of a throttle.
     pub detail: Value,
 }
 
@@ -79,6 +81,48 @@ pub(crate) async fn note(
         prune(tx, &new).await?;
     }
     Ok(new)
+}
+
+/// Notes what an operator has done to a VPS, at this moment.
+pub(crate) async fn note_measure(
+    tx: &mut PgConnection,
+    vps: VpsId,
+    kind: &str,
+    detail: Value,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into vps_events (vps_id, boot, seq, at, kind, detail) values ($1, now(), -2, now(), $2, $3)
+         on conflict do nothing",
+        vps.0,
+        kind,
+        detail
+    )
+    .execute(&mut *tx)
+    .await?;
+    prune(tx, &[vps.0]).await
+}
+
+/// Notes what befalls a VPS once a month of traffic; `seq` (below -2) says which of these things.
+pub(crate) async fn note_once(
+    tx: &mut PgConnection,
+    vps: VpsId,
+    month: NaiveDate,
+    seq: i64,
+    kind: &str,
+    detail: Value,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into vps_events (vps_id, boot, seq, at, kind, detail)
+         values ($1, $2::date::timestamp at time zone 'UTC', $3, now(), $4, $5) on conflict do nothing",
+        vps.0,
+        month,
+        seq,
+        kind,
+        detail
+    )
+    .execute(&mut *tx)
+    .await?;
+    prune(tx, &[vps.0]).await
 }
 
 /// Guests that were not known to run.

@@ -1,7 +1,12 @@
 //! Locations and their data centres.
 
-use sqlx::PgPool;
+use std::net::IpAddr;
 
+use sqlx::PgPool;
+use sqlx::types::Json;
+
+use super::hosts;
+use crate::app::App;
 use crate::domain::names::Slug;
 use crate::error::{Error, Result, broken_constraint};
 use crate::ids::{DatacenterId, LocationId, PlanId};
@@ -107,6 +112,28 @@ pub async fn create(db: &PgPool, name: &Slug, new: &NewLocation) -> Result<Locat
         Some("locations_name_key") => Error::Uniqueness("a location with this name exists already".into()),
         _ => e.into(),
     })
+}
+
+/// Whom guests of a location ask for names.
+pub async fn resolvers(db: &PgPool, id: LocationId) -> Result<Vec<IpAddr>> {
+    let found = sqlx::query_scalar!(
+        r#"select resolvers as "resolvers: Json<Vec<IpAddr>>" from locations where id = $1"#,
+        id.0
+    );
+    Ok(found.fetch_optional(db).await?.ok_or(Error::NotFound("location"))?.0)
+}
+
+/// Sets [`resolvers`]; the hosts of the location are told.
+pub async fn set_resolvers(app: &App, id: LocationId, resolvers: &[IpAddr]) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let told = hosts::touch(&mut tx, Some(id)).await?;
+    let set = sqlx::query!("update locations set resolvers = $2 where id = $1", id.0, Json(resolvers) as _);
+    if set.execute(&mut *tx).await?.rows_affected() == 0 {
+        return Err(Error::NotFound("location"));
+    }
+    tx.commit().await?;
+    hosts::wake(app, &told);
+    Ok(())
 }
 
 /// Makes a data centre.

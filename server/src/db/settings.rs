@@ -11,6 +11,9 @@ pub const AGENT_URL: &str = "agent_url";
 /// Whether the first start is over (see `first_start`).
 pub const FIRST_START: &str = "first_start";
 
+/// Day on which months of traffic begin, 1 to 28; read by the database's function `traffic_period` too.
+pub const TRAFFIC_RESET_DAY: &str = "traffic_reset_day";
+
 /// The value under `key`.
 ///
 /// # Errors

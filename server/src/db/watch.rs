@@ -1,13 +1,17 @@
 //! What a host should hold: the rows behind `GET /agent/v1/watch`.
 
+use std::net::IpAddr;
+
 use berth_proto::{
-    Access, ArchiveFormat, Desired, HostSettings, ImageId, ImageRef, Limits, NetSpec, Power, StopMode, VpsId,
-    VpsSpec,
+    Access, ArchiveFormat, BlockedPort, Desired, Guard, HostSettings, ImageId, ImageRef, Limits, NetSpec,
+    Power, StopMode, VpsId, VpsSpec,
 };
 use ipnet::IpNet;
+use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 
 use crate::domain::life::parse_policy;
+use crate::domain::traffic::bandwidth;
 
 /// The host's sequence: rises with each change of what it should hold.
 ///
@@ -33,12 +37,15 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   v.cpu_weight, v.cpu_guarantee_milli, v.memory_high_bytes, v.memory_guarantee_bytes,
                   v.disk_read_bps, v.disk_write_bps, v.disk_read_iops, v.disk_write_iops, v.inodes, v.open_files,
                   v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data, v.firewall,
-                  v.frozen, v.restart_policy, v.autostart_order,
+                  v.frozen, v.restart_policy, v.autostart_order, v.traffic_throttle_mbit,
+                  (v.isolated_at is not null or v.traffic_suspended) as "isolated!",
+                  p.blocked_ports as "blocked_ports: Json<Vec<BlockedPort>>",
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
                   a.ip as "ip?: IpNet",
                   array(select f.ip from addresses f where f.vps_id = v.id and f.floating_ip_id is not null
                         order by f.ip) as "floating!: Vec<IpNet>"
-           from vps v join images i on i.id = v.image_id left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
+           from vps v join images i on i.id = v.image_id join plans p on p.id = v.plan_id
+                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
            order by v.host_seq, v.id"#,
         host,
@@ -91,7 +98,14 @@ pub async fn settings(db: &PgPool, host: i64) -> sqlx::Result<HostSettings> {
     )
     .fetch_all(db)
     .await?;
-    Ok(HostSettings { nat_pools, resolvers: Vec::new() })
+    let place = sqlx::query!(
+        r#"select l.resolvers as "resolvers: Json<Vec<IpAddr>>", l.network_zone, d.name from locations l
+           join datacenters d on d.location_id = l.id join hosts h on h.datacenter_id = d.id where h.id = $1"#,
+        host
+    );
+    let place = place.fetch_one(db).await?;
+    let (region, availability_zone) = (place.network_zone, place.name);
+    Ok(HostSettings { nat_pools, resolvers: place.resolvers.0, region, availability_zone })
 }
 
 struct Row {
@@ -128,6 +142,9 @@ struct Row {
     restart_policy: String,
     autostart_order: i32,
     firewall: Option<serde_json::Value>,
+    traffic_throttle_mbit: i64,
+    isolated: bool,
+    blocked_ports: Json<Vec<BlockedPort>>,
     image_id: i64,
     sha256: String,
     size_bytes: i64,
@@ -180,7 +197,7 @@ impl Row {
                 swap_bytes: self.swap_bytes,
                 disk_bytes: self.disk_bytes,
                 pids: self.pids,
-                bandwidth_mbit: self.bandwidth_mbit,
+                bandwidth_mbit: bandwidth(self.bandwidth_mbit, self.traffic_throttle_mbit),
                 cpu_weight: self.cpu_weight,
                 cpu_guarantee_milli: self.cpu_guarantee_milli,
                 memory_high_bytes: self.memory_high_bytes,
@@ -197,6 +214,7 @@ impl Row {
                 floating: floating.collect(),
                 mac: self.mac,
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,
+                guard: Guard { isolated: self.isolated, blocked_ports: self.blocked_ports.0 },
             },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,

@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod firewall;
+pub mod guard;
 pub mod ip_names;
 pub mod labels;
 pub mod life;
@@ -16,3 +17,4 @@ pub mod price;
 pub mod selector;
 pub mod ssh;
 pub mod status;
+pub mod traffic;

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use axum::Json;
 use axum::extract::State;
 use berth_proto::{
-    HostMetrics, LimitName, LimitState, Report, ReportAck, VpsEvent, VpsHappening, VpsId, VpsMetrics,
-    VpsObserved, VpsState,
+    FirewallHits, HostMetrics, LimitName, LimitState, Report, ReportAck, TrafficCount, VpsEvent,
+    VpsHappening, VpsId, VpsMetrics, VpsObserved, VpsState,
 };
 use chrono::{DateTime, SubsecRound as _, Utc};
 
@@ -20,6 +20,7 @@ use super::text;
 use crate::db;
 use crate::db::Tx;
 use crate::db::report::Row;
+use crate::domain::firewall::MAX_EFFECTIVE;
 use crate::error::{Error, Result};
 use crate::wake::Changed;
 
@@ -28,6 +29,8 @@ const LARGEST: i64 = 1 << 53;
 const MOST_VPSES: usize = 20_000;
 /// Events of one guest that a report may tell.
 const MOST_EVENTS: usize = 16;
+/// Epochs of traffic counters of one guest that a report may tell.
+const MOST_EPOCHS: usize = 16;
 
 /// What is to be told after the commit.
 #[derive(Default)]
@@ -93,6 +96,9 @@ async fn take_in(
     let known: Vec<&VpsObserved> = report.vpses.iter().filter(|v| ours.contains(&v.id.0)).collect();
     db::report::observed(tx, caller.id, &known).await?;
     note_events(tx, &known, &rows, news).await?;
+    note_traffic(tx, &known, &rows).await?;
+    let hits = known.iter().map(|v| (v.id.0, (v.generation, v.hits.clone()))).collect();
+    db::firewalls::note_hits(tx, caller.id, &hits).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
@@ -193,6 +199,14 @@ async fn note_events(tx: &mut Tx, known: &[&VpsObserved], rows: &[Row], news: &m
     Ok(())
 }
 
+/// What passed to and from VPSes. A VPS that is gone has used what it has used.
+async fn note_traffic(tx: &mut Tx, known: &[&VpsObserved], rows: &[Row]) -> Result<()> {
+    let live: HashSet<i64> = rows.iter().filter(|r| !r.wanted.deleted).map(|r| r.wanted.id).collect();
+    let live: Vec<&VpsObserved> = known.iter().copied().filter(|s| live.contains(&s.id.0)).collect();
+    db::traffic::note(tx, &live).await?;
+    Ok(())
+}
+
 /// VPSes that the host has and that are not ours to run there: unknown ids, another host's, deleted ones.
 async fn note_orphans(
     tx: &mut Tx,
@@ -246,6 +260,8 @@ fn sane(mut report: Report) -> Result<Report> {
         vps.metrics = vps.metrics.map(sane_vps_metrics);
         sane_limits(&mut vps.limits);
         sane_events(&mut vps.events);
+        sane_traffic(&mut vps.traffic);
+        vps.hits = vps.hits.take().map(sane_hits);
     }
     report.agent_version = text::line(&report.agent_version, 64);
     for n in
@@ -296,6 +312,31 @@ fn sane_events(events: &mut Vec<VpsEvent>) {
             VpsHappening::Unknown => {}
         }
     }
+}
+
+/// Each epoch once; counts that cannot be are none.
+fn sane_traffic(counts: &mut Vec<TrafficCount>) {
+    let mut named = HashSet::new();
+    counts.retain(|c| {
+        let figures = [c.in_bytes, c.in_packets, c.out_bytes, c.out_packets];
+        figures.iter().all(|n| (0..=LARGEST).contains(n))
+            && TrafficCount::is_epoch(&c.epoch)
+            && named.insert(c.epoch.clone())
+    });
+    counts.truncate(MOST_EPOCHS);
+}
+
+fn sane_hits(mut hits: FirewallHits) -> FirewallHits {
+    let FirewallHits { inbound, outbound, dropped_in, dropped_out } = &mut hits;
+    for rules in [&mut *inbound, &mut *outbound] {
+        rules.truncate(MAX_EFFECTIVE);
+    }
+    let rules = inbound.iter_mut().chain(outbound).map(|rule| &mut rule.hits);
+    for hits in rules.chain([dropped_in, dropped_out]) {
+        hits.packets = hits.packets.clamp(0, LARGEST);
+        hits.bytes = hits.bytes.clamp(0, LARGEST);
+    }
+    hits
 }
 
 fn sane_host_metrics(m: HostMetrics) -> HostMetrics {

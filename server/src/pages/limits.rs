@@ -71,6 +71,14 @@ pub(super) fn event(event: &Event, now: DateTime<Utc>) -> EventRow {
         "lost" => "Ended, and nobody saw how".to_owned(),
         "oom_kill" => killed(detail),
         "limit_hit" => hit(detail),
+        "isolated" => format!("Isolated by the operator: {}", detail["reason"].as_str().unwrap_or_default()),
+        "released" => "Not isolated any more".to_owned(),
+        "traffic_reached" => format!("{} % of the included traffic of the month are used", detail["percent"]),
+        "traffic_throttled" => {
+            format!("The included traffic is used up: bandwidth lowered to {} Mbit/s", detail["mbit"])
+        }
+        "traffic_suspended" => "The included traffic is used up: network suspended".to_owned(),
+        "traffic_restored" => "The network is as it was before the included traffic was used up".to_owned(),
         other => capital(&other.replace('_', " ")),
     };
     EventRow { id: event.id, kind: event.kind.clone(), text, at: When::new(event.at, now) }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Unit, When};
+use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Traffic, Unit, When};
 use chrono::{DateTime, Utc};
 
 use crate::db::actions::Action;
@@ -100,6 +100,12 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         last_exit: vps.exit().map(exit_text),
         fault: fault(vps),
         limit_hits: vps.metrics().map_or_else(Vec::new, |metrics| super::limits::hits(&metrics.hits)),
+        walls: walls(vps),
+        traffic: Traffic {
+            incoming: Bytes(vps.traffic_in),
+            outgoing: Bytes(vps.traffic_out),
+            included: Bytes(vps.included_traffic),
+        },
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         plan: vps.plan_name.clone(),
         cores: Cores(vps.cpu_milli),
@@ -122,6 +128,26 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
             thaw: vps.frozen || (status == Status::Running && vps.observed_frozen),
         },
     }
+}
+
+/// Why its network does not work as usual.
+fn walls(vps: &Vps) -> Vec<String> {
+    let isolated = vps.isolated_reason.as_ref().map(|reason| {
+        format!(
+            "The operator has isolated this server: nothing passes to it or from it. The reason: {reason}"
+        )
+    });
+    let suspended = vps.traffic_suspended.then(|| {
+        "The included traffic is used up: nothing passes to this server or from it until the month ends."
+            .to_owned()
+    });
+    let throttled = (vps.traffic_throttle_mbit > 0).then(|| {
+        let mbit = vps.traffic_throttle_mbit;
+        format!(
+            "The included traffic is used up: bandwidth is lowered to {mbit} Mbit/s until the month ends."
+        )
+    });
+    [isolated, suspended, throttled].into_iter().flatten().collect()
 }
 
 /// A line of the activity.

@@ -18,6 +18,7 @@ use crate::app::App;
 mod liveness;
 mod notify;
 mod tidy;
+mod traffic;
 
 pub(crate) use notify::tell_once;
 
@@ -52,6 +53,7 @@ impl Tasks {
         run(Box::pin(notify::hear(app.clone(), tasks.clone())));
         run(Box::pin(tidy_forever(app.clone(), tasks.clone())));
         run(Box::pin(liveness::watch(app.clone(), tasks.clone())));
+        run(Box::pin(traffic::watch(app.clone(), tasks.clone())));
         tasks
     }
 

@@ -241,6 +241,18 @@ impl World {
         self.hosts.iter().for_each(|host| host.sim.end_guest(VpsId(id), exit));
     }
 
+    /// The settings that a host's agent has applied.
+    #[must_use]
+    pub fn host_settings(&self, host: usize) -> Option<berth_proto::HostSettings> {
+        self.hosts[host].sim.settings()
+    }
+
+    /// So many bytes come into a VPS and go out of it.
+    pub fn pass(&self, id: i64, in_bytes: i64, out_bytes: i64) {
+        let there = self.hosts.iter().filter(|host| host.sim.look(VpsId(id)).disk);
+        there.for_each(|host| host.sim.pass(VpsId(id), in_bytes, out_bytes));
+    }
+
     /// `poweroff` by root of the guest.
     pub async fn halt_from_inside(&self, id: i64) {
         let _running = self.started_at(id).await;

@@ -168,7 +168,11 @@ async fn every_route_asks_who_is_there() {
 
 fn fill(path: &str) -> String {
     let part = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
-    let query = if path.ends_with("/files") { "?path=/etc/hostname" } else { "" };
+    let query = match path {
+        _ if path.ends_with("/files") => "?path=/etc/hostname",
+        "/berth/v1/firewalls/{id}/actions/set_rules" => "?dry_run=true",
+        _ => "",
+    };
     path.split('/').map(part).collect::<Vec<_>>().join("/") + query
 }
 
@@ -221,6 +225,12 @@ async fn the_description_has_what_was_promised() {
         ("get", "/berth/v1/servers/{id}/limits"),
         ("patch", "/berth/v1/servers/{id}/limits"),
         ("get", "/berth/v1/servers/{id}/events"),
+        ("get", "/berth/v1/servers/{id}/traffic"),
+        ("get", "/berth/v1/servers/{id}/network"),
+        ("get", "/berth/v1/firewalls/{id}/hits"),
+        ("post", "/berth/v1/firewalls/{id}/actions/set_rules"),
+        ("put", "/admin/v1/servers/{id}/isolation"),
+        ("patch", "/admin/v1/plans/{id}/policy"),
     ] {
         assert_ne!(document["paths"][path][method], Value::Null, "{method} {path} is missing");
     }

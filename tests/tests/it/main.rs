@@ -15,6 +15,7 @@ mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod floating_ips; // addresses that move between running servers
 mod guarantees; // what is promised to one is promised to nobody else
+mod guard; // the operator's walls: isolation, blocked ports, the month's traffic
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle
@@ -28,3 +29,4 @@ mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod selectors; // the label grammar, by property
 mod strangers; // certificates, tokens and reports that must not be believed
+mod traffic; // what passed to and from servers, and what follows from it

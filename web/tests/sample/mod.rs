@@ -159,6 +159,14 @@ pub(crate) fn live() -> ServerLive {
             last_exit: Some("rebooted itself".into()),
             fault: None,
             limit_hits: vec!["memory full 3 times".into()],
+            walls: vec![
+                "Nothing passes to and from this server: the operator has isolated it (sends spam).".into(),
+            ],
+            traffic: Traffic {
+                incoming: Bytes(12 * GIB),
+                outgoing: Bytes(90 * GIB),
+                included: Bytes(1024 * GIB),
+            },
             ipv4: Some("10.80.0.5".into()),
             plan: "b2".into(),
             cores: Cores(2000),

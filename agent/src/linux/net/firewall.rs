@@ -6,6 +6,8 @@
 //! are decided by connection tracking before any rule. An allowed packet returns from the chain, so that of two guests
 //! of one host each has its say.
 //!
+//! Rules count and carry their place, so that it can be told how often each was met ([`super::hits`]).
+//!
 //! What goes into a batch is made from parsed values only.
 
 use std::fmt::Write as _;
@@ -38,8 +40,10 @@ pub(super) fn batch(table: &str, id: VpsId, interface: &str, firewall: Option<&F
     {
         let chain = format!("inet {table} {direction}_{id}");
         let _ = writeln!(batch, "add chain {chain}\nflush chain {chain}");
-        for line in rules.iter().flat_map(|rule| lines(direction, rule)) {
-            let _ = writeln!(batch, "add rule {chain} {line} return");
+        for (place, rule) in rules.iter().enumerate() {
+            for line in lines(direction, rule) {
+                let _ = writeln!(batch, "add rule {chain} {line} counter return comment \"r{place}\"");
+            }
         }
         if last {
             let _ = writeln!(batch, "add rule {chain} counter drop");

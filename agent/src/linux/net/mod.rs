@@ -9,16 +9,22 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU16;
 
-use berth_proto::{Firewall, NetSpec, VpsId};
+use berth_proto::{Firewall, Guard, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
+mod counting;
 mod firewall;
 mod floating;
+mod guard;
+mod hits;
+mod metadata;
 mod rules;
 mod shape;
 mod sysctl;
@@ -70,6 +76,9 @@ pub struct Net {
     run_dir: PathBuf,
     uplink: Option<String>,
     mtu: u32,
+    epochs: Mutex<counting::Epochs>,
+    /// 0 while guests are not answered.
+    metadata_port: AtomicU16,
 }
 
 impl Net {
@@ -90,6 +99,8 @@ impl Net {
             run_dir: run_dir.to_owned(),
             uplink,
             mtu,
+            epochs: Mutex::default(),
+            metadata_port: AtomicU16::new(0),
         })
     }
 
@@ -99,7 +110,8 @@ impl Net {
     /// # Errors
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
-        rules::apply(&rules::table(&self.table, &self.prefix)).await
+        rules::apply(&rules::table(&self.table, &self.prefix)).await?;
+        self.ensure_counters().await
     }
 
     /// Puts these NAT pools in force in one step, and lets the uplink forward. Guests do not notice.
@@ -118,7 +130,8 @@ impl Net {
             done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
         }
         let pools = rules::pools(&self.table, nat_pools);
-        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools)).await?;
+        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools + &self.metadata_way())).await?;
+        self.ensure_counters().await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
         }
@@ -132,9 +145,13 @@ impl Net {
     /// When the kernel refuses something; what was made stays, for [`Net::detach`].
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
-        self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
-        let index = self.connect(id, pid, &net.mac).await?;
-        self.add_routes(id, index, &floating::addresses(net)).await
+        // before there is anything to reach
+        let (walled, guarded) =
+            tokio::join!(self.firewall(id, net.firewall.as_ref()), self.guard(id, &net.guard));
+        walled.and(guarded)?;
+        let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
+        counted?;
+        self.add_routes(id, connected?, &floating::addresses(net)).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
@@ -148,13 +165,14 @@ impl Net {
         rules::apply(&firewall::batch(&self.table, id, &self.name(id), firewall)).await
     }
 
-    /// Removes everything of a VPS from the host's network.
+    /// Removes everything of a VPS from the host's network but what was counted ([`Net::stop_counting`]).
     ///
     /// # Errors
     /// When the kernel refuses something; call again.
     pub async fn detach(&self, id: VpsId) -> Result<()> {
         self.remove_link(id).await?;
-        self.firewall(id, None).await
+        self.firewall(id, None).await?;
+        self.guard(id, &Guard::default()).await
     }
 
     /// Every VPS that has an interface here.

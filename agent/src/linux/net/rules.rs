@@ -12,11 +12,13 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{NetError, Result, firewall, parse_pool};
+use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool};
 
 /// The table with its chains as this release has them. NAT pools and firewalls that are there stay.
 pub(super) fn table(table: &str, prefix: &str) -> String {
     let firewalls = firewall::frame();
+    let (counting, count) = (counting::frame(), counting::FROM_GUEST);
+    let guards = guard::frame(prefix) + &metadata::frame(prefix);
     let emptied: String = CHAINS
         .map(|chain| format!("add chain inet {table} {chain}\nflush chain inet {table} {chain}\n"))
         .concat();
@@ -29,15 +31,19 @@ table inet {table} {{
     chain to_host {{ type filter hook input priority filter; policy accept; }}
     chain through {{ type filter hook forward priority filter; policy accept; }}
     chain leave {{ type nat hook postrouting priority srcnat; policy accept; }}
+    chain to_guest {{ type filter hook postrouting priority srcnat + 10; policy accept; }}
     chain firewall {{ type filter hook forward priority filter + 10; policy accept; }}
     chain firewall_host {{ type filter hook output priority filter + 10; policy accept; }}
 }}
 {emptied}table inet {table} {{
+{guards}}}
+table inet {table} {{
     # a guest sends from the addresses that are routed to it, and from no others
     chain from_guest {{
         iifname != "{prefix}*" accept
         meta nfproto != ipv4 drop
         fib saddr . iif oif missing drop
+        {count}
     }}
     # a guest reaches the host by ping only
     chain to_host {{
@@ -53,13 +59,14 @@ table inet {table} {{
     chain leave {{
         ip saddr @nat oifname != "{prefix}*" masquerade
     }}
-{firewalls}}}
+{firewalls}{counting}}}
 "#
     )
 }
 
 /// The chains that a packet enters by itself.
-const CHAINS: [&str; 6] = ["from_guest", "to_host", "through", "leave", "firewall", "firewall_host"];
+const CHAINS: [&str; 7] =
+    ["from_guest", "to_host", "through", "leave", "to_guest", "firewall", "firewall_host"];
 
 /// Replaces the NAT pools.
 pub(super) fn pools(table: &str, nat_pools: &[String]) -> String {

@@ -65,8 +65,14 @@ impl Drop for Guest {
     }
 }
 
-fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
-    NetSpec { ipv4: Some(ip), floating: Vec::new(), mac: mac.to_owned(), firewall: None }
+pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
+    NetSpec {
+        ipv4: Some(ip),
+        floating: Vec::new(),
+        mac: mac.to_owned(),
+        firewall: None,
+        guard: Guard::default(),
+    }
 }
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);

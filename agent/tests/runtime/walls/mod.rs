@@ -11,6 +11,7 @@ mod checker;
 mod joining;
 mod listed;
 mod neighbours;
+mod packets;
 mod seen;
 mod sweep;
 

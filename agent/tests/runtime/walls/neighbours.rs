@@ -32,7 +32,7 @@ fn two_guests_share_no_id_and_a_range_is_not_given_again() {
         assert!(![first, second].contains(&world.host_uid(&three)));
         // Nor is it lost with the agent's memory, and it comes back with its VPS.
         world.restart_agent().await;
-        let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], resolvers: Vec::new() };
+        let settings = HostSettings { nat_pools: vec!["10.77.0.0/16".into()], ..HostSettings::default() };
         world.host.configure(&settings).await.unwrap();
         let four = world.spec(&image);
         world.boot(&four).await;

@@ -32,14 +32,18 @@ struct Event {
     id: i64,
     /// When it was noticed.
     at: DateTime<Utc>,
-    /// When the server was started to which it happened.
+    /// When the server was started to which it happened; of what befell it from outside (isolation, traffic), when that
+    /// was, or when the month of traffic began.
     boot: DateTime<Utc>,
     /// `started`; `stopped` (by request), `halted` and `rebooted` (from inside), `crashed`, `lost` (nobody saw how it
-    /// ended); `oom_kill` (a process was killed for want of memory), `limit_hit`. There may be more later.
+    /// ended); `oom_kill` (a process was killed for want of memory), `limit_hit`; `isolated` and
+    /// `released` (by the operator); `traffic_reached`, `traffic_throttled`, `traffic_suspended` and `traffic_restored`.
+    /// There may be more later.
     kind: String,
     /// What more is known, by kind. Ends have `exit`: `how` is `stopped`, `halt`, `reboot`, `code`, `signal` or `lost`, and
     /// `value` is the code or signal. `oom_kill` has `victim`, the name that the process gave itself, and `pid`, both
-    /// empty or null where the host cannot tell. `limit_hit` has `limit` and `count`.
+    /// empty or null where the host cannot tell. `limit_hit` has `limit` and `count`, `isolated` has `reason`,
+    /// `traffic_reached` has `percent` and `traffic_throttled` has `mbit`.
     #[schema(value_type = Object)]
     detail: serde_json::Value,
 }

@@ -10,8 +10,11 @@
 mod events;
 mod exec;
 mod files;
+mod firewalls;
 mod life;
 mod limits;
+mod network;
+mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -27,6 +30,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(events::router())
         .merge(exec::router())
         .merge(files::router())
+        .merge(firewalls::router())
         .merge(life::router())
         .merge(limits::router())
+        .merge(network::router())
+        .merge(traffic::router())
 }

@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 
 use self::wire::{
     CreateFirewall, CreateFirewallResponse, Firewall, FirewallResponse, FirewallsResponse, UpdateFirewall,
-    rules, targets,
+    targets,
 };
+pub(super) use self::wire::{NewRule, rules};
 use super::actions::Action;
 use super::{Body, Id, Listing, Problems, Query};
 use crate::app::App;

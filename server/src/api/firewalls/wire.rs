@@ -153,7 +153,7 @@ pub(super) struct UpdateFirewall {
 
 /// A rule, as asked for.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct NewRule {
+pub(in crate::api) struct NewRule {
     /// `in` or `out`.
     direction: String,
     /// `tcp`, `udp`, `icmp`, `esp` or `gre`.
@@ -169,7 +169,7 @@ pub(super) struct NewRule {
 }
 
 /// Rules as they came, to be checked.
-pub(super) fn rules(new: Vec<NewRule>) -> Vec<RawRule> {
+pub(in crate::api) fn rules(new: Vec<NewRule>) -> Vec<RawRule> {
     let raw = |rule: NewRule| RawRule {
         direction: rule.direction,
         protocol: rule.protocol,

@@ -37,8 +37,11 @@ pub(super) struct Server {
     /// Whether an action on it is running.
     locked: bool,
     backup_window: Option<String>,
+    /// Bytes that went out this month; months begin on the day that the operator has set.
     outgoing_traffic: Option<i64>,
+    /// Bytes that came in this month.
     ingoing_traffic: Option<i64>,
+    /// Bytes a month that may go out for the price of the server type; 0 where nothing is said.
     included_traffic: Option<i64>,
     protection: Protection,
     labels: BTreeMap<String, String>,
@@ -109,6 +112,7 @@ struct PublicIp {
     /// The primary IP that it belongs to.
     id: i64,
     ip: String,
+    /// Whether nothing passes: see `/berth/v1/servers/{id}/network`.
     blocked: bool,
     dns_ptr: String,
 }
@@ -146,7 +150,7 @@ impl Server {
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
             ip: ip.to_string(),
-            blocked: false,
+            blocked: vps.isolated_reason.is_some() || vps.traffic_suspended,
             dns_ptr: String::new(),
         };
         Ok(Self {
@@ -169,8 +173,8 @@ impl Server {
             rescue_enabled: false,
             locked: vps.locked,
             backup_window: None,
-            outgoing_traffic: None,
-            ingoing_traffic: None,
+            outgoing_traffic: Some(vps.traffic_out),
+            ingoing_traffic: Some(vps.traffic_in),
             included_traffic: Some(vps.included_traffic),
             protection: Protection { delete: vps.protect_delete, rebuild: vps.protect_delete },
             labels: vps.labels.map().clone(),

@@ -14,14 +14,14 @@ use crate::error::{Error, Result};
 use crate::ids::{FirewallId, HostId, ProjectId, VpsId};
 
 /// All firewalls of a project and whom they are applied to.
-struct All {
-    rules: BTreeMap<i64, Vec<Rule>>,
+pub(super) struct All {
+    pub(super) rules: BTreeMap<i64, Vec<Rule>>,
     by_vps: Vec<(i64, i64)>,
     by_selector: Vec<(i64, Selector)>,
 }
 
 impl All {
-    async fn read(tx: &mut PgConnection, project: ProjectId) -> Result<Self> {
+    pub(super) async fn read(tx: &mut PgConnection, project: ProjectId) -> Result<Self> {
         let rules = sqlx::query!(
             r#"select id, rules as "rules: Json<Vec<Rule>>" from firewalls where project_id = $1"#,
             project.0
@@ -43,7 +43,7 @@ impl All {
     }
 
     /// The firewalls of a VPS with these labels, in the order of their ids, and what they mean together.
-    fn of(&self, vps: VpsId, labels: &Labels) -> Result<(Vec<i64>, Option<Firewall>)> {
+    pub(super) fn of(&self, vps: VpsId, labels: &Labels) -> Result<(Vec<i64>, Option<Firewall>)> {
         let named = self.by_vps.iter().filter(|(_, id)| *id == vps.0).map(|(firewall, _)| *firewall);
         let labelled = self
             .by_selector

@@ -20,9 +20,12 @@ use crate::ids::{FirewallId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 mod effect;
+mod hits;
 mod targets;
 
 pub(super) use effect::{at_birth, hold_still, relabelled};
+pub(crate) use hits::note as note_hits;
+pub use hits::{Difference, OfVps, Side, hits, try_rules};
 pub use targets::{Target, apply, remove, set_rules};
 
 /// A firewall.

@@ -8,6 +8,7 @@
 mod create;
 mod delete;
 mod idempotency;
+mod isolation;
 mod life;
 mod limits;
 mod lock;
@@ -22,6 +23,7 @@ mod update;
 pub use create::{Created, Ipv4, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
+pub use isolation::{Network, isolate, network};
 pub use life::{freeze, set_autostart_order, set_restart_policy};
 pub use limits::{Report as LimitsReport, limits, project_of, set_limits};
 pub(super) use lock::{Locked, lock, next_generation, next_seq};

@@ -55,6 +55,10 @@ pub struct Vps {
     pub plan_name: String,
     /// Traffic a month that the plan includes, in bytes.
     pub included_traffic: i64,
+    /// Bytes that came in this month.
+    pub traffic_in: i64,
+    /// Bytes that went out this month.
+    pub traffic_out: i64,
     /// What it was made from.
     pub image_id: ImageId,
     /// Name of the image.
@@ -100,6 +104,12 @@ pub struct Vps {
     pub observed_fault: Option<serde_json::Value>,
     /// Use of resources, as the host reported it last.
     pub observed_metrics: Option<serde_json::Value>,
+    /// Why an operator has isolated it.
+    pub isolated_reason: Option<String>,
+    /// Mbit/s to which its bandwidth is lowered because of its traffic; 0 for not.
+    pub traffic_throttle_mbit: i64,
+    /// Whether nothing passes because of its traffic.
+    pub traffic_suspended: bool,
     /// When the host reported it last.
     pub observed_at: Option<DateTime<Utc>>,
     /// Since when it is there.
@@ -250,13 +260,14 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   v.host_id, h.name as host_name,
                   coalesce(h.last_report_at > now() - interval '60 seconds', false) as "host_fresh!",
                   d.id as datacenter_id, d.name as datacenter_name, l.id as location_id, l.name as location_name,
-                  v.plan_id, p.name as plan_name, p.included_traffic, v.image_id, i.name as image_name,
+                  v.plan_id, p.name as plan_name, p.included_traffic, coalesce(t.in_bytes, 0) as "traffic_in!",
+                  coalesce(t.out_bytes, 0) as "traffic_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
                   v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
                   v.observed_generation, v.observed_state, v.observed_boot_epoch, v.observed_started_at,
-                  v.observed_frozen,
+                  v.observed_frozen, v.isolated_reason, v.traffic_throttle_mbit, v.traffic_suspended,
                   v.observed_exit, v.observed_fault, v.observed_metrics, v.observed_at, v.created_at
            from unnest($1::bigint[]) with ordinality as wanted(id, n)
                 join vps v on v.id = wanted.id
@@ -267,6 +278,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                 join plans p on p.id = v.plan_id
                 join images i on i.id = v.image_id
                 left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
+                left join traffic t on t.vps_id = v.id and t.period = traffic_period(now())
            where v.deleted_at is null
            order by wanted.n"#,
         ids

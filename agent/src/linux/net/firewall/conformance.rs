@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use berth_proto::{Firewall, FirewallProtocol, FirewallRule, FirstPacket, NetSpec, VpsId};
+use berth_proto::{Firewall, FirewallProtocol, FirewallRule, FirstPacket, Guard, NetSpec, VpsId};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
@@ -175,6 +175,7 @@ fn what_passes_is_what_the_rules_mean() {
             floating: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
+            guard: Guard::default(),
         };
         let id = VpsId(2);
         net.attach(id, guest.pid(), &spec).await.unwrap();
