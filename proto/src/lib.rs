@@ -26,7 +26,7 @@ pub use exec::{
     TerminalSize, channel, check_path, is_session,
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
-pub use ids::{HostId, ImageId, VpsId};
+pub use ids::{HostId, ImageId, NetworkId, VpsId};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,

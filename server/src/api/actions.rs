@@ -60,7 +60,12 @@ impl From<Row> for Action {
     fn from(a: Row) -> Self {
         let failed = a.status == ActionStatus::Error;
         let resource = |kind| move |id| Resource { id, kind };
-        let of = [(a.vps_id, "server"), (a.image_id, "image"), (a.firewall_id, "firewall")];
+        let of = [
+            (a.vps_id, "server"),
+            (a.image_id, "image"),
+            (a.firewall_id, "firewall"),
+            (a.network_id, "network"),
+        ];
         let resources = of.into_iter().filter_map(|(id, kind)| id.map(resource(kind)));
         Self {
             id: a.id.0,

@@ -18,6 +18,7 @@ mod envelope;
 mod firewalls;
 mod images;
 mod locations;
+mod networks;
 mod pricing;
 mod query;
 mod server_types;
@@ -50,6 +51,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(datacenters::router())
         .merge(ssh_keys::router())
         .merge(firewalls::router())
+        .merge(networks::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

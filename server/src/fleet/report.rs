@@ -91,6 +91,7 @@ async fn take_in(
     let ours: HashSet<i64> = rows.iter().map(|r| r.wanted.id).collect();
     let known: Vec<&VpsObserved> = report.vpses.iter().filter(|v| ours.contains(&v.id.0)).collect();
     db::report::observed(tx, caller.id, &known).await?;
+    db::networks::settle(tx, caller.id).await?;
     note_events(tx, &known, &rows, news).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;

@@ -31,6 +31,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     crate::db::console::forget(db).await?;
     crate::db::streams::forget(db).await?;
     let events = crate::db::events::forget(db).await?;
+    crate::db::networks::forget_deleted(db).await?;
     Ok(format!(
         "dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens, {events} events"
     ))

@@ -3,6 +3,7 @@
 mod console;
 mod create;
 mod metrics;
+mod networks;
 mod power;
 mod resize;
 mod wire;
@@ -36,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(power::router())
         .merge(metrics::router())
         .merge(console::router())
+        .merge(networks::router())
 }
 
 #[derive(Serialize, ToSchema)]

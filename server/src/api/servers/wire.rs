@@ -14,6 +14,7 @@ use crate::api::server_types::ServerType;
 use crate::app::App;
 use crate::db::firewalls::{self, Holds};
 use crate::db::images::{self, Image as ImageRow};
+use crate::db::networks::{self, Member};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ pub(super) struct Server {
     status: Status,
     created: DateTime<Utc>,
     public_net: PublicNet,
-    private_net: Vec<serde_json::Value>,
+    private_net: Vec<PrivateNet>,
     server_type: ServerType,
     datacenter: Datacenter,
     location: Location,
@@ -102,6 +103,26 @@ impl From<&Holds> for FirewallStatus {
     }
 }
 
+/// A private network that the server is in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PrivateNet {
+    network: i64,
+    ip: String,
+    alias_ips: Vec<String>,
+    mac_address: String,
+}
+
+impl From<&Member> for PrivateNet {
+    fn from(member: &Member) -> Self {
+        Self {
+            network: member.network_id,
+            ip: member.ip.to_string(),
+            alias_ips: member.aliases.iter().map(ToString::to_string).collect(),
+            mac_address: member.mac.clone(),
+        }
+    }
+}
+
 /// A public address.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct PublicIp {
@@ -130,10 +151,18 @@ impl Server {
         let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps))).collect()
+        let networks = networks::of_vpses(&app.db, &vps_ids).await?;
+        let inside = |vps: &Vps| networks.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), inside(vps))).collect()
     }
 
-    fn of(vps: &Vps, catalog: &Catalog, images: &[ImageRow], firewalls: &[Holds]) -> Result<Self> {
+    fn of(
+        vps: &Vps,
+        catalog: &Catalog,
+        images: &[ImageRow],
+        firewalls: &[Holds],
+        networks: &[Member],
+    ) -> Result<Self> {
         let address = |ip: std::net::Ipv4Addr| PublicIp {
             id: i64::from(u32::from(ip)),
             ip: ip.to_string(),
@@ -151,7 +180,7 @@ impl Server {
                 floating_ips: Vec::new(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },
-            private_net: Vec::new(),
+            private_net: networks.iter().map(PrivateNet::from).collect(),
             server_type: ServerType::of(catalog.plan(vps.plan_id)?, catalog),
             datacenter: Datacenter::of(catalog.datacenter(vps.datacenter_id)?, catalog)?,
             location: catalog.location(vps.location_id)?.into(),

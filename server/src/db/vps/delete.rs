@@ -9,7 +9,7 @@ use super::lock::{lock, next_seq};
 use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, addresses, firewalls, plans};
+use crate::db::{Tx, addresses, firewalls, networks, plans};
 use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -78,6 +78,7 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
     room::give_back(tx, gone.host_id.into(), &booked(&limits, &plan.limits())).await?;
     addresses::free(tx, id).await?;
     firewalls::forget(tx, id).await?;
+    networks::forget(tx, id).await?;
     let running = actions::running(tx, id).await?;
     let (deletes, others): (Vec<_>, Vec<_>) = running.iter().partition(|a| a.command == "delete_server");
     let ids = |actions: Vec<&Action>| actions.iter().map(|a| a.id).collect::<Vec<_>>();

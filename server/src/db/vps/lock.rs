@@ -11,9 +11,9 @@ use crate::ids::{HostId, ProjectId, VpsId};
 
 /// A VPS whose row, and whose host's row, this transaction holds.
 #[derive(Debug)]
-pub(super) struct Locked {
+pub(in crate::db) struct Locked {
     pub(super) id: VpsId,
-    pub(super) host: HostId,
+    pub(in crate::db) host: HostId,
     pub(super) generation: i64,
     pub(super) boot_epoch: i64,
     pub(super) password_epoch: i64,
@@ -56,7 +56,7 @@ impl Locked {
     }
 
     /// Refuses while it is being made or deleted.
-    pub(super) fn at_rest(self) -> Result<Self> {
+    pub(in crate::db) fn at_rest(self) -> Result<Self> {
         if self.deleting {
             Err(Error::Locked("the server is being deleted".into()))
         } else if self.creating {
@@ -68,7 +68,7 @@ impl Locked {
 }
 
 /// Locks a VPS of a project.
-pub(super) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -> Result<Locked> {
+pub(in crate::db) async fn lock(tx: &mut PgConnection, project: ProjectId, id: VpsId) -> Result<Locked> {
     let host = sqlx::query_scalar!(
         "select h.id from hosts h
          where h.id = (select host_id from vps where id = $1 and project_id = $2 and deleted_at is null)

@@ -19,12 +19,13 @@ mod resize;
 mod room;
 mod update;
 
+pub(super) use create::random_mac;
 pub use create::{Created, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
 pub use life::{freeze, set_autostart_order, set_restart_policy};
 pub use limits::{Report as LimitsReport, limits, project_of, set_limits};
-pub(super) use lock::next_seq;
+pub(super) use lock::{lock, next_seq};
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
