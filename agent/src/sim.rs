@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits, VpsEvent, VpsFault,
-    VpsHappening, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, HostFacts, HostMetrics, HostNetworks, HostSettings, ImageRef, LimitState, Limits,
+    VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -42,6 +42,8 @@ pub struct Behaviour {
     pub stop: Option<Duration>,
     /// Whether templates must be fetched before disks are made from them.
     pub needs_images: bool,
+    /// Its address among hosts.
+    pub underlay: Option<std::net::IpAddr>,
 }
 
 impl Default for Behaviour {
@@ -52,6 +54,7 @@ impl Default for Behaviour {
             start: Duration::from_millis(5),
             stop: Some(Duration::from_millis(20)),
             needs_images: false,
+            underlay: None,
         }
     }
 }
@@ -132,6 +135,7 @@ struct State {
     vpses: BTreeMap<VpsId, SimVps>,
     templates: Vec<String>,
     settings: Option<HostSettings>,
+    networks: HostNetworks,
     starts: Starts,
     events: VecDeque<Event>,
     failures: VecDeque<(Option<VpsId>, Effect, Fault)>,
@@ -245,6 +249,12 @@ impl SimHost {
         self.lock().settings.clone()
     }
 
+    /// The private networks that it was told of last.
+    #[must_use]
+    pub fn networks(&self) -> HostNetworks {
+        self.lock().networks.clone()
+    }
+
     fn refused(&self, id: VpsId, effect: Effect) -> Result<(), Fault> {
         let mut state = self.lock();
         let hit =
@@ -274,6 +284,7 @@ impl Host for SimHost {
             arch: std::env::consts::ARCH.into(),
             cgroup_mode: "unified".into(),
             missing: Vec::new(),
+            underlay: self.lock().behaviour.underlay,
         }
     }
 
@@ -298,6 +309,11 @@ impl Host for SimHost {
 
     async fn configure(&self, settings: &HostSettings) -> Result<(), Fault> {
         self.lock().settings = Some(settings.clone());
+        Ok(())
+    }
+
+    async fn connect_networks(&self, networks: &HostNetworks) -> Result<(), Fault> {
+        self.lock().networks = networks.clone();
         Ok(())
     }
 

@@ -37,7 +37,12 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             pids: 4096,
             ..Limits::default()
         },
-        net: NetSpec { ipv4: Some([10, 0, 0, 2].into()), mac: "02:00:00:00:00:02".into(), firewall: None },
+        net: NetSpec {
+            ipv4: Some([10, 0, 0, 2].into()),
+            mac: "02:00:00:00:00:02".into(),
+            firewall: None,
+            private: Vec::new(),
+        },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,
         frozen: false,

@@ -14,6 +14,7 @@ mod enrol;
 mod exec;
 mod firewall;
 mod ids;
+mod network;
 mod report;
 mod signal;
 mod spec;
@@ -27,6 +28,7 @@ pub use exec::{
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use ids::{HostId, ImageId, NetworkId, VpsId};
+pub use network::{HostNetworks, NetworkPeer, NetworkRoute, NetworkSpec, PrivateNic, router_mac};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,

@@ -14,6 +14,7 @@
 //! <state>/vps/<id>/monitor.log       what its last monitor complained about
 //! <run>/<id>/ctl.sock, lock          its monitor
 //! <run>/<id>/limits.json             what was asked for of the running guest
+//! <run>/networks/                    routers of private networks
 //! <run>/<id>/events.json             what happened to it
 //! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
@@ -48,8 +49,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault, VpsId,
-    VpsMetrics, VpsSpec,
+    Capacity, HostFacts, HostMetrics, HostNetworks, HostSettings, ImageRef, LimitState, VpsEvent, VpsFault,
+    VpsId, VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
@@ -107,7 +108,8 @@ impl LinuxHost {
         for dir in [state, run] {
             make_private_dir(dir).map_err(|e| internal(&format!("making {}", dir.display()), &e))?;
         }
-        let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?;
+        let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?
+            .among_hosts(config.underlay_address, config.vxlan_port);
         net.ensure().await?;
         let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
         let monitors = Monitors::new(run);
@@ -217,6 +219,26 @@ impl LinuxHost {
         }
     }
 
+    /// Gives a running guest the interfaces in private networks that it should have.
+    async fn connect_private(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if !self.net.private.differs(spec.id, &spec.net.private) {
+            return Ok(());
+        }
+        match self.monitors.ask(spec.id, &Request::Status).await {
+            Ok(Answer::Status { pid, .. }) => Ok(self
+                .net
+                .private
+                .apply(spec.id, u32::try_from(pid).unwrap_or(0), &spec.net.private)
+                .await?),
+            Ok(other) => {
+                Err(VpsFault::passing("internal", format!("an answer to another question: {other:?}")))
+            }
+            Err(error) => {
+                Err(VpsFault::passing("network_failed", format!("the guest cannot be found: {error}")))
+            }
+        }
+    }
+
     fn last_exit(&self, id: VpsId) -> Option<ExitRecord> {
         serde_json::from_slice(&std::fs::read(self.exit_file(id)).ok()?).ok()
     }
@@ -260,7 +282,10 @@ impl Host for LinuxHost {
 
     async fn facts(&self) -> HostFacts {
         let missing = doctor::missing(&doctor::examine(&self.config).await);
-        measure::facts(self.tree.layout().mode(), missing)
+        HostFacts {
+            underlay: self.net.private.underlay(),
+            ..measure::facts(self.tree.layout().mode(), missing)
+        }
     }
 
     async fn capacity(&self) -> Capacity {
@@ -275,6 +300,10 @@ impl Host for LinuxHost {
         self.net.configure(&settings.nat_pools).await?;
         *lock(&self.settings) = settings.clone();
         Ok(())
+    }
+
+    async fn connect_networks(&self, networks: &HostNetworks) -> Result<(), Fault> {
+        Ok(self.net.private.set(networks).await?)
     }
 
     async fn inventory(&self) -> Vec<VpsId> {
@@ -394,6 +423,7 @@ impl Host for LinuxHost {
 
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
+        self.connect_private(spec).await?;
         self.resize(spec).await
     }
 

@@ -128,6 +128,7 @@ impl World {
                 ipv4: Some(Ipv4Addr::new(10, 77, 0, last + 2)),
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,
+                private: Vec::new(),
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

@@ -1,9 +1,11 @@
 //! Private networks of the hcloud API: ranges, subnets, routes, and who gets which address.
 
+use berth_proto::{Capacity, HostFacts, HostNetworks};
 use berth_tests::client::Answer;
 use berth_tests::proxy::Mode;
+use berth_tests::raw_host::RawHost;
 use berth_tests::wait::until;
-use berth_tests::world::{Tenant, World};
+use berth_tests::world::{Tenant, World, underlay};
 use serde_json::{Value, json};
 
 async fn create(t: &Tenant, name: &str, range: &str, subnets: &[&str]) -> Value {
@@ -261,6 +263,122 @@ async fn bad_input_and_limits_are_refused_with_the_field() {
     let order = json!({"name": "b", "server_type": w.plan, "image": w.image, "networks": [blue["id"]]});
     assert_eq!(other.api.post("/v1/servers", order).await.wrong_fields(), ["networks"]);
     w.finish().await;
+}
+
+/// Waits until a host knows just these members of the only network that it has, each with its host's address.
+async fn knows(w: &World, host: usize, expected: &[(&str, usize)]) -> HostNetworks {
+    let mut expected: Vec<(String, String)> =
+        expected.iter().map(|(ip, on)| ((*ip).to_owned(), underlay(*on))).collect();
+    expected.sort();
+    until(&format!("host {host} to know {expected:?}"), berth_tests::client::DEADLINE, async || {
+        let told = w.networks_on(host);
+        let [network] = &told.networks[..] else { return Err(format!("{told:?}")) };
+        let each = network
+            .peers
+            .iter()
+            .flat_map(|p| p.addresses.iter().map(|ip| (ip.to_string(), p.host.to_string())));
+        let mut known: Vec<_> = each.collect();
+        known.sort();
+        if known == expected { Ok(told) } else { Err(format!("{known:?}")) }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_host_knows_where_the_members_of_its_networks_are() {
+    let w = World::builder().hosts(3).start().await;
+    let blue = create(&w, "blue", "10.0.0.0/16", &["10.0.0.0/24"]).await;
+    let red = create(w.in_other_project(), "red", "10.0.0.0/16", &["10.0.0.0/24"]).await;
+    let mut ids = Vec::new();
+    for host in 0..3 {
+        for other in 0..3 {
+            w.cordon(other, other != host).await;
+        }
+        let order = json!({"name": format!("s{host}"), "server_type": w.plan, "image": w.image, "networks": [blue["id"]]});
+        ids.push(w.running(&w.api.post("/v1/servers", order).await.expect(201)).await);
+    }
+    let other = w.in_other_project();
+    let order = json!({"name": "theirs", "server_type": w.plan, "image": w.image});
+    let theirs = other.running(&other.api.post("/v1/servers", order).await.expect(201)).await;
+    let (a, b, c) = ("10.0.0.2", "10.0.0.3", "10.0.0.4");
+    knows(&w, 0, &[(b, 1), (c, 2)]).await;
+    knows(&w, 1, &[(a, 0), (c, 2)]).await;
+    let told = knows(&w, 2, &[(a, 0), (b, 1)]).await;
+
+    // Somebody else's network with the same addresses is another one, and known only where one of its servers is.
+    let begun = attach(other, theirs, &red, None).await.expect(201);
+    other.api.succeeded(&begun["action"]).await;
+    until("host 2 to have both", berth_tests::client::DEADLINE, async || {
+        let both = w.networks_on(2).networks;
+        let [blue, red] = &both[..] else { return Err(format!("{both:?}")) };
+        if blue == &told.networks[0] && red.vni != blue.vni && red.peers.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{both:?}"))
+        }
+    })
+    .await;
+    knows(&w, 0, &[(b, 1), (c, 2)]).await;
+    let begun =
+        server_act(other, theirs, "detach_from_network", json!({"network": red["id"]})).await.expect(201);
+    other.api.succeeded(&begun["action"]).await;
+
+    // Aliases, routes, members that leave: all of it comes to all others.
+    let aliases = json!({"network": blue["id"], "alias_ips": ["10.0.0.200"]});
+    let begun = server_act(&w, ids[1], "change_alias_ips", aliases).await.expect(201);
+    w.api.succeeded(&begun["action"]).await;
+    knows(&w, 0, &[(b, 1), ("10.0.0.200", 1), (c, 2)]).await;
+    act(&w, &blue, "add_route", json!({"destination": "0.0.0.0/0", "gateway": b})).await.expect(201);
+    until("the route to be known", berth_tests::client::DEADLINE, async || {
+        let routes = w.networks_on(2).networks.first().map_or(0, |network| network.routes.len());
+        if routes == 1 { Ok(()) } else { Err(format!("{routes} routes")) }
+    })
+    .await;
+    let begun =
+        server_act(&w, ids[1], "detach_from_network", json!({"network": blue["id"]})).await.expect(201);
+    w.api.succeeded(&begun["action"]).await;
+    knows(&w, 0, &[(c, 2)]).await;
+    assert_eq!(w.networks_on(1).networks, [], "nobody of it is here");
+    w.delete(ids[2]).await;
+    knows(&w, 0, &[]).await;
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn an_agent_is_told_of_interfaces_and_of_networks_it_does_not_know() {
+    let w = World::builder().hosts(0).start().await;
+    let mut host = RawHost::enrol(&w, "raw").await;
+    host.report(|report| {
+        report.capacity = Capacity { cpu_milli: 8000, memory_bytes: 8 << 30, disk_bytes: 1 << 40 };
+        report.facts = Some(HostFacts { underlay: underlay(0).parse().ok(), ..HostFacts::default() });
+    })
+    .await;
+    let blue = create(&w, "blue", "10.0.0.0/16", &["10.0.0.0/24"]).await;
+    act(&w, &blue, "add_route", json!({"destination": "10.50.0.0/16", "gateway": "10.0.0.9"}))
+        .await
+        .expect(201);
+    act(&w, &blue, "add_route", json!({"destination": "0.0.0.0/0", "gateway": "10.0.0.9"})).await.expect(201);
+    let order = json!({"name": "a", "server_type": w.plan, "image": w.image, "networks": [blue["id"]]});
+    let created = w.api.post("/v1/servers", order).await.expect(201);
+    let id = created["server"]["id"].as_i64().expect("an id");
+    let spec = host.spec(id).await;
+    let [nic] = &spec.net.private[..] else { panic!("{:?}", spec.net) };
+    assert_eq!((nic.ip.to_string(), nic.gateway.to_string()), ("10.0.0.2".to_owned(), "10.0.0.1".to_owned()));
+    assert_eq!(nic.range.to_string(), "10.0.0.0/16");
+    let routes: Vec<_> = nic.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["10.50.0.0/16"], "the default route is the guest's own business");
+    assert!(nic.vni >= 1 << 20 && nic.vni < 1 << 24, "{}", nic.vni);
+
+    // An agent that knows no networks is not told of them; one that does, until it knows.
+    assert_eq!(host.watch("").await.networks, None);
+    let told = host.watch("&networks=").await.networks.expect("it knows nothing");
+    assert_eq!((told.networks.len(), told.networks[0].vni), (1, nic.vni));
+    assert_eq!(host.watch(&format!("&networks={}", told.version)).await.networks, None);
+    assert!(host.watch("&networks=older").await.networks.is_some());
+
+    w.api.delete(&format!("/v1/servers/{id}")).await.expect(200);
+    host.report(|report| report.vpses = Vec::new()).await;
+    w.finish_with_orphans().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

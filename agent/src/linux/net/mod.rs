@@ -1,4 +1,4 @@
-//! The network of VPSes, as seen from the host: routed, without a bridge.
+//! The network of VPSes, as seen from the host: routed, without a bridge. Private networks are in [`private`].
 //!
 //! Each VPS has a veth pair. Its host side `<prefix><id>` carries the gateway address 172.31.1.1, a host route leads to
 //! the guest's /32, and one nftables table ([`rules`]) lets each interface send only from what is routed to it. ARP is
@@ -18,12 +18,15 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
 mod firewall;
+mod private;
 mod rules;
 mod shape;
 mod sysctl;
+mod underlay;
 mod uplink;
 
 pub use counters::Counters;
+pub use private::Private;
 
 /// The guest's gateway; on-link, the same for every VPS.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
@@ -69,6 +72,8 @@ pub struct Net {
     run_dir: PathBuf,
     uplink: Option<String>,
     mtu: u32,
+    /// Private networks.
+    pub private: Private,
 }
 
 impl Net {
@@ -82,8 +87,10 @@ impl Net {
         tokio::spawn(connection);
         let uplink = uplink.map(str::to_owned).or_else(uplink::of_default_route);
         let mtu = uplink.as_deref().and_then(uplink::mtu).unwrap_or(1500);
+        let private = Private::new(handle.clone(), prefix, table, run_dir, mtu);
         Ok(Self {
             handle,
+            private,
             prefix: prefix.to_owned(),
             table: table.to_owned(),
             run_dir: run_dir.to_owned(),
@@ -98,7 +105,8 @@ impl Net {
     /// # Errors
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
-        rules::apply(&rules::table(&self.table, &self.prefix)).await
+        rules::apply(&rules::table(&self.table, &self.prefix)).await?;
+        self.private.ensure().await
     }
 
     /// Puts these NAT pools in force in one step, and lets the uplink forward. Guests do not notice.
@@ -132,7 +140,8 @@ impl Net {
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
         self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
-        self.connect(id, pid, net.ipv4, &net.mac).await
+        self.connect(id, pid, net.ipv4, &net.mac).await?;
+        self.private.apply(id, pid, &net.private).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
@@ -158,13 +167,17 @@ impl Net {
     /// Every VPS that has an interface here.
     #[must_use]
     pub fn list(&self) -> Vec<VpsId> {
-        counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect()
+        let mut all: Vec<VpsId> = counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect();
+        all.extend(self.private.list());
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether a VPS has an interface here.
     #[must_use]
     pub fn has(&self, id: VpsId) -> bool {
-        if_nametoindex(self.name(id).as_str()).is_ok()
+        if_nametoindex(self.name(id).as_str()).is_ok() || self.private.has(id)
     }
 
     /// Traffic of a VPS since its interface was made.
@@ -180,6 +193,7 @@ impl Net {
     /// When the kernel refuses something.
     pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
         rules::apply(&rules::no_table(&self.table)).await?;
+        self.private.remove_support().await?;
         for pool in nat_pools {
             let (address, length) = parse_pool(pool)?;
             let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
@@ -228,6 +242,7 @@ impl Net {
     }
 
     async fn remove_link(&self, id: VpsId) -> Result<()> {
+        self.private.detach(id).await?;
         // first, because what is left is found by the other's name
         self.unshape(id).await?;
         self.remove_by_name(&self.name(id)).await

@@ -66,7 +66,7 @@ impl Drop for Guest {
 }
 
 fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
-    NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None }
+    NetSpec { ipv4: Some(ip), mac: mac.to_owned(), firewall: None, private: Vec::new() }
 }
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);

@@ -22,11 +22,14 @@ use crate::wake::Changed;
 
 mod layout;
 mod members;
+mod told;
 
 pub use layout::{Change, change};
 pub(crate) use members::settle;
 pub use members::{Member, Order, attach, change_aliases, detach, of_vpses};
 pub(super) use members::{at_birth, forget, hold_all, hosts_of};
+pub(super) use told::nics;
+pub use told::of_host;
 
 /// Numbers that may be in use, after the sequence has been all around, before that is thought a fault.
 const ATTEMPTS: u32 = 64;

@@ -170,7 +170,12 @@ fn what_passes_is_what_the_rules_mean() {
         let net = crate::linux::net::Net::open("bt", "berth_test", &run_dir, Some("up0")).unwrap();
         net.configure(&[]).await.unwrap();
         let guest = Guest::start();
-        let spec = NetSpec { ipv4: Some(GUEST), mac: "02:00:00:00:00:02".into(), firewall: None };
+        let spec = NetSpec {
+            ipv4: Some(GUEST),
+            mac: "02:00:00:00:00:02".into(),
+            firewall: None,
+            private: Vec::new(),
+        };
         let id = VpsId(2);
         net.attach(id, guest.pid(), &spec).await.unwrap();
         guest.configure("10.9.0.3");
