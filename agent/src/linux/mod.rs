@@ -224,18 +224,23 @@ impl LinuxHost {
         if !self.net.private.differs(spec.id, &spec.net.private) {
             return Ok(());
         }
-        match self.monitors.ask(spec.id, &Request::Status).await {
-            Ok(Answer::Status { pid, .. }) => Ok(self
-                .net
-                .private
-                .apply(spec.id, u32::try_from(pid).unwrap_or(0), &spec.net.private)
-                .await?),
-            Ok(other) => {
-                Err(VpsFault::passing("internal", format!("an answer to another question: {other:?}")))
-            }
-            Err(error) => {
-                Err(VpsFault::passing("network_failed", format!("the guest cannot be found: {error}")))
-            }
+        let pid = self.first_process(spec.id).await?;
+        let inside = net::Netns::of_process(pid)?;
+        // Still there, so nobody else had its number when the namespace was opened.
+        if self.first_process(spec.id).await? != pid {
+            return Err(VpsFault::passing("network_failed", "the guest was started again meanwhile"));
+        }
+        Ok(self.net.private.apply(spec.id, &inside, &spec.net.private).await?)
+    }
+
+    /// The guest's PID 1.
+    async fn first_process(&self, id: VpsId) -> Result<u32, Fault> {
+        let lost =
+            |why: String| VpsFault::passing("network_failed", format!("the guest cannot be found: {why}"));
+        match self.monitors.ask(id, &Request::Status).await {
+            Ok(Answer::Status { pid, .. }) => u32::try_from(pid).map_err(|e| lost(e.to_string())),
+            Ok(other) => Err(lost(format!("an answer to another question: {other:?}"))),
+            Err(error) => Err(lost(error.to_string())),
         }
     }
 

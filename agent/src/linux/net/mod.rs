@@ -26,7 +26,7 @@ mod underlay;
 mod uplink;
 
 pub use counters::Counters;
-pub use private::Private;
+pub use private::{Netns, Private};
 
 /// The guest's gateway; on-link, the same for every VPS.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
@@ -141,7 +141,10 @@ impl Net {
         self.remove_link(id).await?;
         self.firewall(id, net.firewall.as_ref()).await?; // before there is anything to reach
         self.connect(id, pid, net.ipv4, &net.mac).await?;
-        self.private.apply(id, pid, &net.private).await
+        if net.private.is_empty() {
+            return Ok(());
+        }
+        self.private.apply(id, &Netns::of_process(pid)?, &net.private).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! So what a dead agent left is found by name, and what a restarted one finds goes on. One change at a time: they are
-//! short, and most VPSes have no such interface.
+//! short, and most VPSes have no such interface. The mounts must be there for the next agent as well, so an agent shares
+//! the machine's mount namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,7 +29,7 @@ mod ops;
 mod peers;
 mod router;
 
-use self::netns::Netns;
+pub use self::netns::Netns;
 use self::router::Underlay;
 
 /// What VXLAN adds to each packet: Ethernet, UDP and its own headers, and the outer IP header.
@@ -110,11 +111,11 @@ impl Private {
         self.noted_of(id).iter().collect::<Vec<_>>() != wanted
     }
 
-    /// Gives a VPS, of which `pid` is a process, exactly these interfaces.
+    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Private::detach`].
-    pub async fn apply(&self, id: VpsId, pid: u32, wanted: &[PrivateNic]) -> Result<()> {
+    pub async fn apply(&self, id: VpsId, inside: &Netns, wanted: &[PrivateNic]) -> Result<()> {
         let networks = self.networks.lock().await;
         for old in self.noted_of(id) {
             if !wanted.iter().any(|nic| nic.network == old.network) {
@@ -122,7 +123,7 @@ impl Private {
             }
         }
         for nic in wanted {
-            self.join(&networks, id, pid, nic).await?;
+            self.join(&networks, id, inside, nic).await?;
         }
         Ok(())
     }
@@ -165,7 +166,7 @@ impl Private {
         rules::apply(&rules::no_table(&self.table)).await
     }
 
-    async fn join(&self, networks: &HostNetworks, id: VpsId, pid: u32, nic: &PrivateNic) -> Result<()> {
+    async fn join(&self, networks: &HostNetworks, id: VpsId, inside: &Netns, nic: &PrivateNic) -> Result<()> {
         let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
         let name = self.name(id);
         let old = self.noted(nic.network, id);
@@ -174,11 +175,11 @@ impl Private {
         };
         self.write_note(id, nic)?;
         let changed = match old.filter(same) {
-            Some(old) => nic::change(&router, &name, &old, nic, pid).await?,
+            Some(old) => nic::change(&router, &name, &old, nic, inside).await?,
             None => false,
         };
         if !changed {
-            nic::connect(&router, &name, nic, pid, self.mtu).await?;
+            nic::connect(&router, &name, nic, inside, self.mtu).await?;
         }
         self.sync(networks, nic.network, &router).await
     }

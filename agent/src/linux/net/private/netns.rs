@@ -17,13 +17,16 @@ use super::super::{NetError, Result};
 /// Magic number of the file system that namespaces are files of.
 const NSFS: i64 = 0x6e73_6673;
 
-/// A network namespace that is there.
+/// A network namespace, held by a handle: it stays what it was opened as, whoever gets the number of its process later.
 #[derive(Debug)]
-pub(super) struct Netns(File);
+pub struct Netns(File);
 
 impl Netns {
     /// That of a process.
-    pub(super) fn of_process(pid: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no such process, or it is dead.
+    pub fn of_process(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/ns/net");
         File::open(&path).map(Self).map_err(|e| failed(&format!("opening {path}"), e))
     }

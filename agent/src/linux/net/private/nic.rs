@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use berth_proto::PrivateNic;
 use ipnet::IpNet;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::super::{NetError, Result, parse_mac};
@@ -15,14 +15,20 @@ use super::router;
 /// Names that are tried in the guest, `eth1` first: it may have interfaces of its own.
 const NAMES: std::ops::RangeInclusive<u32> = 1..=32;
 
-/// Makes the interface, configured on both sides, in the namespace of the guest's process `pid`. Replaces what an earlier
-/// attempt left.
-pub(super) async fn connect(router: &Netns, name: &str, nic: &PrivateNic, pid: u32, mtu: u32) -> Result<()> {
+/// Makes the interface, configured on both sides, in the guest's namespace. Replaces what an earlier attempt
+/// left.
+pub(super) async fn connect(
+    router: &Netns,
+    name: &str,
+    nic: &PrivateNic,
+    inside: &Netns,
+    mtu: u32,
+) -> Result<()> {
     let mac = parse_mac(&nic.mac)?;
     let ops = Ops::inside(router).await?;
     ops.remove(name).await?;
     router::pin(router, name, &nic.mac, true).await?; // before there is anybody who could send
-    let inside = make(&ops, name, &mac, pid, mtu).await?;
+    let named = make(&ops, name, &mac, inside, mtu).await?;
     let dev = there(ops.index(name).await?)?;
     ops.up(dev).await?;
     ops.address(dev, nic.gateway).await?;
@@ -30,8 +36,8 @@ pub(super) async fn connect(router: &Netns, name: &str, nic: &PrivateNic, pid: u
         ops.neighbour(ip, &mac, dev).await?;
         ops.route(IpNet::from(ip), None, dev).await?;
     }
-    let guest = Ops::inside(&Netns::of_process(pid)?).await?;
-    let dev = there(guest.index(&inside).await?)?;
+    let guest = Ops::inside(inside).await?;
+    let dev = there(guest.index(&named).await?)?;
     guest.address(dev, nic.ip).await?;
     guest.up(dev).await?;
     guest.route(IpNet::from(nic.gateway), None, dev).await?;
@@ -42,14 +48,14 @@ pub(super) async fn connect(router: &Netns, name: &str, nic: &PrivateNic, pid: u
 }
 
 /// Makes the veth; gives the name that it got in the guest.
-async fn make(ops: &Ops, name: &str, mac: &[u8], pid: u32, mtu: u32) -> Result<String> {
+async fn make(ops: &Ops, name: &str, mac: &[u8], inside: &Netns, mtu: u32) -> Result<String> {
     for n in NAMES {
-        let inside = format!("eth{n}");
+        let named = format!("eth{n}");
         let peer = LinkMessageBuilder::<LinkUnspec>::new()
-            .name(inside.clone())
+            .name(named.clone())
             .mtu(mtu)
             .address(mac.to_vec())
-            .append_extra_attribute(LinkAttribute::NetNsPid(pid))
+            .setns_by_fd(inside.fd())
             .build();
         let link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
@@ -57,7 +63,7 @@ async fn make(ops: &Ops, name: &str, mac: &[u8], pid: u32, mtu: u32) -> Result<S
             .mtu(mtu)
             .build();
         if ops.make(link, &format!("making {name}")).await? {
-            return Ok(inside);
+            return Ok(named);
         }
     }
     Err(NetError::Io {
@@ -73,7 +79,7 @@ pub(super) async fn change(
     name: &str,
     old: &PrivateNic,
     new: &PrivateNic,
-    pid: u32,
+    inside: &Netns,
 ) -> Result<bool> {
     let mac = parse_mac(&new.mac)?;
     let ops = Ops::inside(router).await?;
@@ -87,7 +93,7 @@ pub(super) async fn change(
         ops.route(IpNet::from(ip), None, dev).await?;
     }
     let Some(dev) = ops.peer_index(name).await? else { return Ok(true) };
-    let guest = Ops::inside(&Netns::of_process(pid)?).await?;
+    let guest = Ops::inside(inside).await?;
     for to in reached(old).filter(|to| !reached(new).any(|other| other == *to)) {
         quietly(guest.no_route(to, Some(old.gateway), dev).await);
     }

@@ -48,8 +48,12 @@ fn nic((network, vni): (i64, u32), last: u8) -> PrivateNic {
 
 async fn guest(net: &Net, id: i64, nic: &PrivateNic) -> Guest {
     let guest = Guest::start();
-    net.private.apply(VpsId(id), guest.pid(), std::slice::from_ref(nic)).await.unwrap();
+    net.private.apply(VpsId(id), &inside(&guest), std::slice::from_ref(nic)).await.unwrap();
     guest
+}
+
+fn inside(guest: &Guest) -> Netns {
+    Netns::of_process(guest.pid()).unwrap()
 }
 
 fn reaches(from: &Guest, to: &str) -> bool {
@@ -90,7 +94,7 @@ fn networks_with_the_same_addresses_never_meet() {
         again.ensure().await.unwrap();
         assert!(!again.private.differs(VpsId(1), &[nic(BLUE, 2)]));
         assert!(Netns::kept_at(&run_dir.join("networks/1/ns")).is_some());
-        again.private.apply(VpsId(1), a.pid(), &[nic(BLUE, 2)]).await.unwrap();
+        again.private.apply(VpsId(1), &inside(&a), &[nic(BLUE, 2)]).await.unwrap();
         assert!(reaches(&a, "10.0.0.3"));
         again.detach(VpsId(2)).await.unwrap();
         assert!(cannot_reach(&a, "10.0.0.3"));
@@ -203,7 +207,7 @@ fn what_changes_is_changed_under_a_running_guest() {
         mine.range = "10.0.0.0/8".parse().unwrap();
         mine.routes = vec!["192.168.7.0/24".parse().unwrap()];
         assert!(net.private.differs(VpsId(1), std::slice::from_ref(&mine)));
-        net.private.apply(VpsId(1), a.pid(), std::slice::from_ref(&mine)).await.unwrap();
+        net.private.apply(VpsId(1), &inside(&a), std::slice::from_ref(&mine)).await.unwrap();
         assert!(reaches(&b, "10.0.0.50"));
         assert!(
             a.sh("ip route get 10.200.0.1 | grep -q 10.0.0.1 && ip route get 192.168.7.1 | grep -q 10.0.0.1")
@@ -230,16 +234,16 @@ fn what_changes_is_changed_under_a_running_guest() {
             range: "10.9.0.0/16".parse().unwrap(),
             ..nic(RED, 2)
         };
-        net.private.apply(VpsId(1), a.pid(), &[mine.clone(), second]).await.unwrap();
+        net.private.apply(VpsId(1), &inside(&a), &[mine.clone(), second]).await.unwrap();
         assert!(reaches(&a, "10.9.0.1"));
         assert!(a.sh("ip link show eth2 >/dev/null"));
         // a guest that has removed its interface gets another
         assert!(a.sh("ip link del eth1"));
         mine.aliases.clear();
-        net.private.apply(VpsId(1), a.pid(), std::slice::from_ref(&mine)).await.unwrap();
+        net.private.apply(VpsId(1), &inside(&a), std::slice::from_ref(&mine)).await.unwrap();
         assert!(a.sh("ip link show eth1 >/dev/null && ! ip link show eth2 2>/dev/null"));
         assert!(reaches(&b, "10.0.0.2"));
-        net.private.apply(VpsId(1), a.pid(), &[]).await.unwrap();
+        net.private.apply(VpsId(1), &inside(&a), &[]).await.unwrap();
         assert!(cannot_reach(&b, "10.0.0.2"));
         net.detach(VpsId(2)).await.unwrap();
         assert_eq!(net.list(), []);
