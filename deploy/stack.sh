@@ -22,7 +22,7 @@ lock_home() {
 # bookmarks rot, and names that change would lose track of running VPSes.
 kept_settings="BERTH_LISTEN BERTH_AGENT_LISTEN BERTH_NAT_POOL BERTH_OPERATOR_EMAIL BERTH_AGENT_RUN_DIR
     BERTH_AGENT_CGROUP_PARENT BERTH_AGENT_IFACE_PREFIX BERTH_AGENT_NFT_TABLE BERTH_AGENT_ID_BASE BERTH_AGENT_UPLINK
-    BERTH_AGENT_LXCFS"
+    BERTH_AGENT_UNDERLAY_ADDRESS BERTH_AGENT_VXLAN_PORT BERTH_AGENT_LXCFS"
 load_settings() {
     local name port
     if [ ! -f "$home/settings" ]; then

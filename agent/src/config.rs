@@ -77,6 +77,12 @@ pub struct HostArgs {
     /// The interface by which guests reach the world [default: that of the default route].
     #[arg(long, env = "BERTH_AGENT_UPLINK", value_name = "IFACE")]
     pub uplink: Option<String>,
+    /// This host's address among hosts, for private networks [default: the uplink's].
+    #[arg(long, env = "BERTH_AGENT_UNDERLAY_ADDRESS", value_name = "ADDRESS")]
+    pub underlay_address: Option<std::net::IpAddr>,
+    /// UDP port of private networks, the same on all hosts [default: 4789].
+    #[arg(long, env = "BERTH_AGENT_VXLAN_PORT", value_name = "PORT")]
+    pub vxlan_port: Option<u16>,
     /// Whether guests see their own figures in /proc by lxcfs [default: true].
     #[arg(long, env = "BERTH_AGENT_LXCFS", value_name = "BOOL")]
     pub lxcfs: Option<bool>,
@@ -107,6 +113,8 @@ impl HostArgs {
         config.monitor_path = self.monitor.clone().or(config.monitor_path);
         config.start_parallelism = self.start_parallelism.or(config.start_parallelism);
         config.uplink = self.uplink.clone().or(config.uplink);
+        config.underlay_address = self.underlay_address.or(config.underlay_address);
+        set(&mut config.vxlan_port, self.vxlan_port.as_ref());
         Ok(config)
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use berth_proto::{
-    Capacity, ExecSpec, Exit, FileTask, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef,
-    LimitState, TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, ExecSpec, Exit, FileTask, FirewallHits, HostFacts, HostMetrics, HostNetworks, HostSettings,
+    ImageRef, LimitState, TerminalSize, TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -98,6 +98,8 @@ pub trait Host: Send + Sync + 'static {
     fn metrics(&self) -> impl Future<Output = HostMetrics> + Send;
     /// Applies settings from the control plane (NAT pools, resolvers).
     fn configure(&self, settings: &HostSettings) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Takes in where the members of private networks are that have one here.
+    fn connect_networks(&self, networks: &HostNetworks) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Every VPS of which anything is found here: disks, monitors, cgroups, interfaces.
     fn inventory(&self) -> impl Future<Output = Vec<VpsId>> + Send;
     /// What is there of one VPS. Connects again to the monitor of a running guest.

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use berth_proto::{
-    Capacity, Exit, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, Limits,
-    TrafficCount, VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
+    Capacity, Exit, FirewallHits, HostFacts, HostMetrics, HostNetworks, HostSettings, ImageRef, LimitState,
+    Limits, TrafficCount, VpsEvent, VpsFault, VpsHappening, VpsId, VpsMetrics, VpsSpec,
 };
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -44,6 +44,8 @@ pub struct Behaviour {
     pub stop: Option<Duration>,
     /// Whether templates must be fetched before disks are made from them.
     pub needs_images: bool,
+    /// Its address among hosts.
+    pub underlay: Option<std::net::IpAddr>,
 }
 
 impl Default for Behaviour {
@@ -54,6 +56,7 @@ impl Default for Behaviour {
             start: Duration::from_millis(5),
             stop: Some(Duration::from_millis(20)),
             needs_images: false,
+            underlay: None,
         }
     }
 }
@@ -136,6 +139,7 @@ struct State {
     vpses: BTreeMap<VpsId, SimVps>,
     templates: Vec<String>,
     settings: Option<HostSettings>,
+    networks: HostNetworks,
     starts: Starts,
     events: VecDeque<Event>,
     failures: VecDeque<(Option<VpsId>, Effect, Fault)>,
@@ -255,6 +259,12 @@ impl SimHost {
         self.lock().settings.clone()
     }
 
+    /// The private networks that it was told of last.
+    #[must_use]
+    pub fn networks(&self) -> HostNetworks {
+        self.lock().networks.clone()
+    }
+
     fn refused(&self, id: VpsId, effect: Effect) -> Result<(), Fault> {
         let mut state = self.lock();
         let hit =
@@ -284,6 +294,7 @@ impl Host for SimHost {
             arch: std::env::consts::ARCH.into(),
             cgroup_mode: "unified".into(),
             missing: Vec::new(),
+            underlay: self.lock().behaviour.underlay,
         }
     }
 
@@ -308,6 +319,11 @@ impl Host for SimHost {
 
     async fn configure(&self, settings: &HostSettings) -> Result<(), Fault> {
         self.lock().settings = Some(settings.clone());
+        Ok(())
+    }
+
+    async fn connect_networks(&self, networks: &HostNetworks) -> Result<(), Fault> {
+        self.lock().networks = networks.clone();
         Ok(())
     }
 

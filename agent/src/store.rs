@@ -4,6 +4,7 @@
 //! <state>/vps/<id>/spec.json      the last desired state, a tombstone included
 //! <state>/vps/<id>/record.json    the agent's memory of this VPS, see `record`
 //! <state>/settings.json           the host's settings from the control plane
+//! <state>/networks.json           where members of private networks are
 //! ```
 //!
 //! Every file is written whole: temporary file, fsync, rename. So a file is old or new, never half, even after a loss
@@ -17,7 +18,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use berth_proto::{Desired, HostSettings, VpsId, VpsSpec};
+use berth_proto::{Desired, HostNetworks, HostSettings, VpsId, VpsSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -135,6 +136,16 @@ impl Store {
     /// The settings that the control plane gave last.
     pub fn settings(&self) -> io::Result<Option<HostSettings>> {
         read(&self.root.join("settings.json"))
+    }
+
+    /// The private networks that the control plane told of last.
+    pub fn networks(&self) -> io::Result<Option<HostNetworks>> {
+        read(&self.root.join("networks.json"))
+    }
+
+    /// Keeps the private networks that the control plane tells of.
+    pub fn save_networks(&self, networks: &HostNetworks) -> io::Result<()> {
+        write(&self.root.join("networks.json"), networks)
     }
 
     /// Keeps the settings of the control plane.

@@ -43,6 +43,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
             guard: Guard::default(),
+            private: Vec::new(),
         },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,

@@ -37,3 +37,7 @@ id!(
     /// An image (template) that VPSes start from.
     ImageId
 );
+id!(
+    /// A private network. Never reused, also not after deletion.
+    NetworkId
+);

@@ -16,6 +16,7 @@ mod firewall;
 mod guard;
 mod hits;
 mod ids;
+mod network;
 mod report;
 mod signal;
 mod spec;
@@ -31,7 +32,8 @@ pub use exec::{
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
 pub use guard::{BlockedPort, Guard};
 pub use hits::{FirewallHits, Hits, RuleHits};
-pub use ids::{HostId, ImageId, VpsId};
+pub use ids::{HostId, ImageId, NetworkId, VpsId};
+pub use network::{HostNetworks, NetworkPeer, NetworkRoute, NetworkSpec, PrivateNic, router_mac};
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,

@@ -1,5 +1,7 @@
 //! Observed state: what an agent saw. Nothing here is an intention.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +69,9 @@ pub struct HostFacts {
     /// What this host cannot do, and what that costs (`berth-agent doctor` prints the same).
     #[serde(default)]
     pub missing: Vec<MissingFeature>,
+    /// Its address among hosts, to which packets of private networks are sent; none where it has none.
+    #[serde(default)]
+    pub underlay: Option<IpAddr>,
 }
 
 /// Something that a host lacks.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Firewall, Guard, ImageId, StreamOffer, VpsId};
+use crate::{Exit, Firewall, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -31,6 +31,9 @@ pub struct Watch {
     /// Streams that somebody waits for. An answer with such an offer comes at once, whatever the sequence.
     #[serde(default)]
     pub streams: Vec<StreamOffer>,
+    /// The private networks of this host's VPSes, whole, when they differ from what the question says the agent knows.
+    #[serde(default)]
+    pub networks: Option<HostNetworks>,
 }
 
 /// Settings of a host that come from the control plane.
@@ -308,7 +311,7 @@ pub enum LimitName {
     Unknown,
 }
 
-/// The network of a VPS: one routed interface with a /32 and an on-link gateway.
+/// The network of a VPS: one routed interface with a /32 and an on-link gateway, and one for each private network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSpec {
     /// Public or NAT address; none for a VPS without IPv4.
@@ -325,6 +328,9 @@ pub struct NetSpec {
     /// The operator's walls around it.
     #[serde(default)]
     pub guard: Guard,
+    /// Its interfaces in private networks, in the order in which they came.
+    #[serde(default)]
+    pub private: Vec<PrivateNic>,
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.

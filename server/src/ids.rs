@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use berth_proto::{HostId, ImageId, VpsId};
+pub use berth_proto::{HostId, ImageId, NetworkId, VpsId};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -14,6 +14,7 @@ from hcloud import APIException, Client
 # Newer versions have them one level up too, 1.18 only here.
 from hcloud.firewalls.domain import FirewallResource, FirewallRule
 from hcloud.images.domain import Image
+from hcloud.networks.domain import NetworkRoute, NetworkSubnet
 from hcloud.server_types.domain import ServerType
 
 
@@ -62,6 +63,32 @@ def floating_ips(client: Client, server) -> None:
     assert floating_ip.delete()
 
 
+def networks(client: Client, server) -> None:
+    subnet = NetworkSubnet(type="cloud", network_zone="local", ip_range="10.0.1.0/24")
+    network = client.networks.create(name="python", ip_range="10.0.0.0/16", subnets=[subnet])
+    assert network.subnets[0].gateway == "10.0.0.1", network.subnets
+    server.attach_to_network(network, ip="10.0.1.5").wait_until_finished()
+    server.reload()
+    assert [(net.network.id, net.ip) for net in server.private_net] == [(network.id, "10.0.1.5")]
+    server.change_alias_ips(network, ["10.0.1.6"]).wait_until_finished()
+    server.reload()
+    assert server.private_net[0].alias_ips == ["10.0.1.6"]
+    network = client.networks.get_by_name("python")
+    assert [member.id for member in network.servers] == [server.id]
+    route = NetworkRoute(destination="10.100.0.0/16", gateway="10.0.1.5")
+    network.add_route(route).wait_until_finished()
+    network.delete_route(route).wait_until_finished()
+    network.change_ip_range("10.0.0.0/12").wait_until_finished()
+    try:
+        server.attach_to_network(network)
+        raise AssertionError("a server is attached once")
+    except APIException as error:
+        assert error.code == "server_already_attached", error.code
+    server.detach_from_network(network).wait_until_finished()
+    network.delete_subnet(subnet).wait_until_finished()
+    assert network.delete()
+
+
 def main(public_key: str, server_type: str, image: str) -> None:
     client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
     seen = {"library": hcloud.__file__}
@@ -99,6 +126,7 @@ def main(public_key: str, server_type: str, image: str) -> None:
     assert console.wss_url.startswith("ws://") and "token=" in console.wss_url, console.wss_url
     firewalls(client, server)
     floating_ips(client, server)
+    networks(client, server)
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::wait;
 
 /// Questions whose answer must be empty: each finds what would be a catastrophe, or a slow leak.
-const NEVER: [(&str, &str); 10] = [
+const NEVER: [(&str, &str); 12] = [
     (
         "a host's sums differ from its VPSes",
         "select h.name || ': ' || h.allocated_cpu_milli || ' of cpu, ' || h.allocated_memory || ' of memory, '
@@ -65,6 +65,18 @@ const NEVER: [(&str, &str); 10] = [
          full join (select * from address_history where until_at is null) h on h.ip = a.ip
          where (a.primary_ip_id, a.floating_ip_id, a.vps_id)
                is distinct from (h.primary_ip_id, h.floating_ip_id, h.vps_id)",
+    ),
+    (
+        "a VPS that is gone is in a network",
+        "select 'VPS ' || v.id || ' in network ' || m.network_id from vps_networks m join vps v on v.id = m.vps_id
+         where v.deleted_at is not null",
+    ),
+    (
+        "a VPS has not exactly one address in a network, or an outer one",
+        "select 'VPS ' || m.vps_id || ' in network ' || m.network_id from vps_networks m
+                join networks n on n.id = m.network_id
+                left join network_addresses a on a.vps_id = m.vps_id and a.network_id = m.network_id and not a.alias
+         group by m.vps_id, m.network_id, n.ip_range having count(a.ip) <> 1 or not bool_and(a.ip << n.ip_range)",
     ),
     (
         "two VPSes of a project have one name",

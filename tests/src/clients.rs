@@ -73,6 +73,7 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
 
     firewalls_by_cli(&run, &json).await;
     floating_ips_by_cli(&run, &json).await;
+    networks_by_cli(&run, &json).await;
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
@@ -151,6 +152,41 @@ async fn primary_ips_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl A
     run(&["primary-ip", "disable-protection", "cli-ip"]).await;
     run(&["primary-ip", "delete", "cli-ip"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["public_net"]["ipv4"]["id"].to_string(), own);
+}
+
+/// A private network with the server in it, changed and deleted again.
+async fn networks_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    run(&["network", "create", "--name", "cli", "--ip-range", "10.0.0.0/16"]).await;
+    let subnet = ["--type", "cloud", "--network-zone", "local", "--ip-range", "10.0.1.0/24"];
+    run(&[&["network", "add-subnet", "cli"][..], &subnet].concat()).await;
+    run(&["server", "attach-to-network", "cli-1", "--network", "cli", "--ip", "10.0.1.5"]).await;
+    let network = json(&["network", "describe", "cli"]).await;
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!(network["subnets"][0]["gateway"], "10.0.0.1");
+    assert_eq!(network["servers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(server["private_net"][0]["ip"], "10.0.1.5");
+    assert!(run(&["server", "describe", "cli-1"]).await.contains("10.0.1.5"), "in words too");
+    run(&["server", "change-alias-ips", "cli-1", "--network", "cli", "--alias-ips", "10.0.1.6,10.0.1.7"])
+        .await;
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!(server["private_net"][0]["alias_ips"], json!(["10.0.1.6", "10.0.1.7"]));
+    let route = ["--destination", "10.100.0.0/16", "--gateway", "10.0.1.5"];
+    run(&[&["network", "add-route", "cli"][..], &route].concat()).await;
+    run(&["network", "change-ip-range", "cli", "--ip-range", "10.0.0.0/12"]).await;
+    let network = json(&["network", "describe", "cli"]).await;
+    assert_eq!(
+        (&network["ip_range"], &network["routes"][0]["gateway"]),
+        (&json!("10.0.0.0/12"), &json!("10.0.1.5"))
+    );
+    run(&[&["network", "remove-route", "cli"][..], &route].concat()).await;
+    run(&["network", "enable-protection", "cli", "delete"]).await;
+    run(&["network", "disable-protection", "cli", "delete"]).await;
+    run(&["network", "add-label", "cli", "made-by=cli"]).await;
+    run(&["network", "update", "cli", "--name", "cli-2"]).await;
+    run(&["server", "detach-from-network", "cli-1", "--network", "cli-2"]).await;
+    run(&["network", "remove-subnet", "cli-2", "--ip-range", "10.0.1.0/24"]).await;
+    run(&["network", "delete", "cli-2"]).await;
+    assert!(json(&["network", "list"]).await.as_array().is_none_or(Vec::is_empty));
 }
 
 /// hcloud-python of every interpreter that has it: Debian's, and those that `BERTH_TEST_PYTHONS` names. Returns what

@@ -1,6 +1,6 @@
 //! A host that does what a test says, by hand: it is enrolled, takes VPSes, and reports them exactly as it is told.
 
-use berth_proto::{Desired, EnrolToken, Report, VpsId, VpsObserved, VpsSpec, VpsState};
+use berth_proto::{Desired, EnrolToken, Report, VpsId, VpsObserved, VpsSpec, VpsState, Watch};
 use chrono::{DateTime, Utc};
 
 use crate::raw_agent::{RawAgent, Request, empty_report, enrol};
@@ -40,6 +40,15 @@ impl RawHost {
             _ => None,
         });
         specs.expect("the VPS is this host's")
+    }
+
+    /// The answer to a question with more in it (`&name=value`).
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn watch(&self, more: &str) -> Watch {
+        let answer = self.agent.get(&format!("/watch?since=0&wait=0{more}")).await.expect("it is enrolled");
+        serde_json::from_slice(&answer).expect("an answer of the protocol")
     }
 
     /// Reports as the host would: everything that it was told, and what `change` makes of it.

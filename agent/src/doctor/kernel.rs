@@ -43,6 +43,12 @@ pub(super) fn checks(config: &LinuxConfig) -> Vec<Check> {
             "VPN software in guests does not work; load the module tun",
         ),
         Check::wanted(
+            "vxlan",
+            has_module("vxlan"),
+            "kernel module",
+            "servers in private networks reach each other on this host only; load the module vxlan",
+        ),
+        Check::wanted(
             "wireguard",
             has_module("wireguard"),
             "kernel module",

@@ -159,9 +159,10 @@ impl Link {
     }
 
     /// What the host should hold. Blocks at the server's side until there is news after `since`, or for `wait`.
-    pub async fn watch(&self, since: i64, wait: Duration) -> Result<Watch, LinkError> {
+    /// `networks` is the version of private networks that is known.
+    pub async fn watch(&self, since: i64, wait: Duration, networks: &str) -> Result<Watch, LinkError> {
         let (client, url) = self.with(|i| (i.calls.clone(), i.url.clone()));
-        let url = format!("{url}{AGENT_API}/watch?since={since}&wait={}", wait.as_secs());
+        let url = format!("{url}{AGENT_API}/watch?since={since}&wait={}&networks={networks}", wait.as_secs());
         let response = client.get(url).timeout(wait + Duration::from_secs(15)).send().await?;
         Ok(checked(response).await?.json().await?)
     }

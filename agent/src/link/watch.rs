@@ -28,21 +28,31 @@ pub type Seq = Arc<AtomicI64>;
 /// Runs until the agent ends.
 pub async fn run<H: Host>(link: Arc<Link>, reconciler: Reconciler<H>, streams: Streams<H>, seq: Seq) {
     let mut trouble = Trouble::new("watch");
+    let mut networks = String::new();
     loop {
         let since = seq.load(Ordering::Relaxed);
         let asked = Instant::now();
-        match link.watch(since, WAIT).await {
+        match link.watch(since, WAIT, &networks).await {
             Ok(watch) => {
                 trouble.over(&link);
                 failpoint::hit_async("link.watch.answered").await;
                 reconciler.take_in(&watch);
+                let news = watch.networks.as_ref().filter(|new| is_version(&new.version));
+                if let Some(new) = news {
+                    networks.clone_from(&new.version);
+                }
                 seq.store(watch.seq, Ordering::Release); // only now: see the report
                 streams.take_in(&watch.streams);
-                if watch.seq == since && asked.elapsed() < NO_NEWS {
+                if watch.seq == since && news.is_none() && asked.elapsed() < NO_NEWS {
                     tokio::time::sleep(NO_NEWS).await; // it does not hold the question: it is stopping, or wrong
                 }
             }
             Err(e) => trouble.wait(&link, &e).await,
         }
     }
+}
+
+/// Whether this can be put into a URL as it is.
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }

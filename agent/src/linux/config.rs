@@ -27,6 +27,10 @@ pub struct LinuxConfig {
     pub id_base: u32,
     /// The interface by which guests reach the world; none for that of the default route, if there is one.
     pub uplink: Option<String>,
+    /// This host's address among hosts, to which others send packets of private networks; none for the uplink's.
+    pub underlay_address: Option<std::net::IpAddr>,
+    /// UDP port of private networks between hosts; the same on all of them.
+    pub vxlan_port: u16,
     /// Whether guests see their own figures in `/proc` (by lxcfs, if the host has it).
     pub lxcfs: bool,
     /// VPSes that are created or started at the same time; none for as many as there are cores, at least four.
@@ -48,6 +52,8 @@ impl Default for LinuxConfig {
             monitor_path: None,
             id_base: 0x3c00_0000,
             uplink: None,
+            underlay_address: None,
+            vxlan_port: 4789,
             lxcfs: true,
             start_parallelism: None,
             memory_reserve_bytes: 512 << 20,

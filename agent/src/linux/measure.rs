@@ -20,6 +20,7 @@ pub(super) fn facts(mode: Mode, missing: Vec<MissingFeature>) -> HostFacts {
         arch: std::env::consts::ARCH.to_owned(),
         cgroup_mode: mode.to_string(),
         missing,
+        underlay: None,
     }
 }
 

@@ -15,6 +15,7 @@
 //! <state>/vps/<id>/monitor.log       what its last monitor complained about
 //! <run>/<id>/ctl.sock, lock          its monitor
 //! <run>/<id>/limits.json             what was asked for of the running guest
+//! <run>/networks/                    routers of private networks
 //! <run>/<id>/events.json             what happened to it
 //! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
@@ -52,8 +53,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use berth_proto::{
-    Capacity, FirewallHits, HostFacts, HostMetrics, HostSettings, ImageRef, LimitState, TrafficCount,
-    VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
+    Capacity, FirewallHits, HostFacts, HostMetrics, HostNetworks, HostSettings, ImageRef, LimitState,
+    TrafficCount, VpsEvent, VpsFault, VpsId, VpsMetrics, VpsSpec,
 };
 
 use tokio::net::UnixStream;
@@ -115,7 +116,8 @@ impl LinuxHost {
         for dir in [state, run] {
             make_private_dir(dir).map_err(|e| internal(&format!("making {}", dir.display()), &e))?;
         }
-        let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?;
+        let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?
+            .among_hosts(config.underlay_address, config.vxlan_port);
         net.ensure().await?;
         let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
         let monitors = Monitors::new(run);
@@ -228,6 +230,31 @@ impl LinuxHost {
         }
     }
 
+    /// Gives a running guest the interfaces in private networks that it should have.
+    async fn connect_private(&self, spec: &VpsSpec) -> Result<(), Fault> {
+        if !self.net.private.differs(spec.id, &spec.net.private) {
+            return Ok(());
+        }
+        let pid = self.first_process(spec.id).await?;
+        let inside = net::Netns::of_process(pid)?;
+        // Still there, so nobody else had its number when the namespace was opened.
+        if self.first_process(spec.id).await? != pid {
+            return Err(VpsFault::passing("network_failed", "the guest was started again meanwhile"));
+        }
+        Ok(self.net.private.apply(spec.id, &inside, &spec.net.private).await?)
+    }
+
+    /// The guest's PID 1.
+    async fn first_process(&self, id: VpsId) -> Result<u32, Fault> {
+        let lost =
+            |why: String| VpsFault::passing("network_failed", format!("the guest cannot be found: {why}"));
+        match self.monitors.ask(id, &Request::Status).await {
+            Ok(Answer::Status { pid, .. }) => u32::try_from(pid).map_err(|e| lost(e.to_string())),
+            Ok(other) => Err(lost(format!("an answer to another question: {other:?}"))),
+            Err(error) => Err(lost(error.to_string())),
+        }
+    }
+
     fn last_exit(&self, id: VpsId) -> Option<ExitRecord> {
         serde_json::from_slice(&std::fs::read(self.exit_file(id)).ok()?).ok()
     }
@@ -271,7 +298,10 @@ impl Host for LinuxHost {
 
     async fn facts(&self) -> HostFacts {
         let missing = doctor::missing(&doctor::examine(&self.config).await);
-        measure::facts(self.tree.layout().mode(), missing)
+        HostFacts {
+            underlay: self.net.private.underlay(),
+            ..measure::facts(self.tree.layout().mode(), missing)
+        }
     }
 
     async fn capacity(&self) -> Capacity {
@@ -286,6 +316,10 @@ impl Host for LinuxHost {
         self.net.configure(&settings.nat_pools).await?;
         *lock(&self.settings) = settings.clone();
         Ok(())
+    }
+
+    async fn connect_networks(&self, networks: &HostNetworks) -> Result<(), Fault> {
+        Ok(self.net.private.set(networks).await?)
     }
 
     async fn inventory(&self) -> Vec<VpsId> {
@@ -409,6 +443,7 @@ impl Host for LinuxHost {
         self.net.route(spec.id, &spec.net).await?;
         self.forget_hits(spec.id);
         self.net.guard(spec.id, &spec.net.guard).await?;
+        self.connect_private(spec).await?;
         self.resize(spec).await
     }
 

@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::tasks::Tasks;
 
 mod gate;
+mod networks;
 mod worker;
 
 /// VPSes that are stopped, cleared or deleted at the same time.
@@ -57,6 +58,7 @@ pub(crate) struct Shared<H> {
     pace: f64,
     settings: Mutex<Option<HostSettings>>,
     settings_changed: Notify,
+    networks: networks::Told,
 }
 
 /// The reconciler of one host.
@@ -96,17 +98,21 @@ impl<H: Host> Reconciler<H> {
             pace: manner.pace,
             settings: Mutex::new(settings.clone()),
             settings_changed: Notify::new(),
+            networks: networks::Told::default(),
         });
         let this = Self(shared);
         if let Some(settings) = settings {
             this.configure(&settings).await;
         }
+        this.0.networks_of_before().await; // before anybody starts who is in one
         for id in ids {
             let stored = this.0.store.load(id);
             let nudge = this.0.board.add(id, stored.desired.as_ref());
             this.spawn(id, nudge);
         }
         let (events, settings, starts) = (this.clone(), this.clone(), this.clone());
+        let connected = this.0.clone();
+        this.0.tasks.spawn_until_stop(async move { connected.keep_connected().await });
         this.0.tasks.spawn_until_stop(async move { events.pass_on_events().await });
         this.0.tasks.spawn_until_stop(async move { settings.keep_configured().await });
         this.0.tasks.spawn_until_stop(async move { starts.wait_for_late_ones().await });
@@ -121,6 +127,9 @@ impl<H: Host> Reconciler<H> {
                 *current = Some(settings.clone());
                 self.0.settings_changed.notify_one();
             }
+        }
+        if let Some(networks) = &watch.networks {
+            self.0.networks.tell(networks);
         }
         self.0.images.want(&watch.images);
         for (id, nudge) in self.0.board.take_in(watch) {

@@ -130,6 +130,7 @@ impl World {
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,
                 guard: Guard::default(),
+                private: Vec::new(),
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

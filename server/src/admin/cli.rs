@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, hosts, images, places, plans, policies, pools, projects, server_limits, servers, streams, tokens, users,
+    addresses, hosts, images, places, plans, policies, pools, projects, server_limits, servers, streams,
+    tokens, users,
 };
 use crate::app::App;
 use crate::config::Config;

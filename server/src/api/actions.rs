@@ -66,6 +66,7 @@ impl From<Row> for Action {
             (a.firewall_id, "firewall"),
             (a.primary_ip_id, "primary_ip"),
             (a.floating_ip_id, "floating_ip"),
+            (a.network_id, "network"),
         ];
         let resources = of.into_iter().filter_map(|(id, kind)| id.map(resource(kind)));
         Self {

@@ -19,6 +19,7 @@ mod firewalls;
 mod floating_ips;
 mod images;
 mod locations;
+mod networks;
 mod pricing;
 mod primary_ips;
 mod query;
@@ -54,6 +55,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(firewalls::router())
         .merge(primary_ips::router())
         .merge(floating_ips::router())
+        .merge(networks::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

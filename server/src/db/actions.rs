@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 
 use super::page::{Listed, Page, Sort};
 use crate::error::{Error, Result};
-use crate::ids::{ActionId, FirewallId, FloatingIpId, PrimaryIpId, ProjectId, VpsId};
+use crate::ids::{ActionId, FirewallId, FloatingIpId, NetworkId, PrimaryIpId, ProjectId, VpsId};
 
 /// An action.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Action {
     pub primary_ip_id: Option<i64>,
     /// The floating IP that it is about.
     pub floating_ip_id: Option<i64>,
+    /// The network that it is about.
+    pub network_id: Option<i64>,
     /// Generation of the VPS that it waits for.
     pub generation: i64,
     /// Boot epoch that it waits for; 0 for none.
@@ -103,6 +105,10 @@ pub struct Filter {
     pub floating_ip: Option<FloatingIpId>,
     /// Only those of any floating IP.
     pub of_floating_ips: bool,
+    /// Only those of this network.
+    pub network: Option<NetworkId>,
+    /// Only those of any network.
+    pub of_networks: bool,
     /// Only those that stand so.
     pub status: Vec<ActionStatus>,
     /// In this order (`id`, `command`, `status`, `progress`, `started_at`, `finished_at`).
@@ -128,7 +134,7 @@ pub struct NewAction<'a> {
 pub async fn get(db: &PgPool, project: ProjectId, id: ActionId) -> Result<Action> {
     let found = sqlx::query_as!(
         Action,
-        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch, error_code,
+        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch, error_code,
                 error_message, started_at, finished_at
          from actions where project_id = $1 and id = $2",
         project.0,
@@ -156,7 +162,7 @@ pub async fn list(db: &PgPool, project: ProjectId, filter: &Filter, page: Page) 
     let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
     let rows = sqlx::query_as!(
         Action,
-        "select a.id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
+        "select a.id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
                 error_code, error_message, started_at, finished_at
          from unnest($2::bigint[]) with ordinality as wanted(id, n) join actions a on a.id = wanted.id
          where project_id = $1 order by wanted.n",
@@ -195,6 +201,12 @@ fn conditions(query: &mut QueryBuilder<Postgres>, project: ProjectId, filter: &F
     if filter.of_floating_ips {
         query.push(" and floating_ip_id is not null");
     }
+    if let Some(network) = filter.network {
+        query.push(" and network_id = ").push_bind(network.0);
+    }
+    if filter.of_networks {
+        query.push(" and network_id is not null");
+    }
     if !filter.status.is_empty() {
         let names: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
         query.push(" and status = any(").push_bind(names).push(")");
@@ -207,7 +219,7 @@ pub async fn insert(tx: &mut PgConnection, project: ProjectId, new: NewAction<'_
         Action,
         "insert into actions (project_id, command, vps_id, generation, boot_epoch, password_epoch)
          values ($1, $2, $3, $4, $5, $6)
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
+    boot_epoch, command, firewall_id, floating_ip_id, generation, id, image_id, network_id, password_epoch, primary_ip_id, progress, returning, status, vps_id,
                    error_code, error_message, started_at, finished_at",
         project.0,
         new.command,
@@ -246,7 +258,7 @@ pub(super) async fn insert_of_firewall(
         Action,
         "insert into actions (project_id, command, firewall_id, status, progress, finished_at)
          values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch,
+    boot_epoch, command, firewall_id, floating_ip_id, generation, id, image_id, network_id, password_epoch, primary_ip_id, progress, returning, status, vps_id,
                    error_code, error_message, started_at, finished_at",
         project.0,
         command,
@@ -276,7 +288,7 @@ pub(super) async fn insert_of_primary_ip(
         Action,
         "insert into actions (project_id, command, primary_ip_id, status, progress, finished_at)
          values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch,
                    password_epoch, error_code, error_message, started_at, finished_at",
         project.0,
         command,
@@ -308,7 +320,7 @@ pub(super) async fn insert_of_floating_ip(
         Action,
         "insert into actions (project_id, command, floating_ip_id, status, progress, finished_at)
          values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id,
                    generation, boot_epoch, password_epoch, error_code, error_message, started_at, finished_at",
         project.0,
         command,
@@ -329,11 +341,37 @@ pub(super) async fn concerns_floating_ip(
     Ok(())
 }
 
+/// Writes an action of a network alone, which was done before it began.
+pub(super) async fn insert_of_network(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    command: &str,
+    network: NetworkId,
+) -> Result<Action> {
+    let made = sqlx::query_as!(
+        Action,
+        "insert into actions (project_id, command, network_id, status, progress, finished_at)
+         values ($1, $2, $3, 'success', 100, now())
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
+                   error_code, error_message, started_at, finished_at",
+        project.0,
+        command,
+        network.0
+    );
+    Ok(made.fetch_one(tx).await?)
+}
+
+/// Writes that an action of a VPS is one of this network too.
+pub(super) async fn concerns_network(tx: &mut PgConnection, id: ActionId, network: NetworkId) -> Result<()> {
+    sqlx::query!("update actions set network_id = $2 where id = $1", id.0, network.0).execute(tx).await?;
+    Ok(())
+}
+
 /// The actions of a VPS that have not ended, oldest first. For whoever holds the VPS's row.
 pub async fn running(tx: &mut PgConnection, vps: VpsId) -> Result<Vec<Action>> {
     let rows = sqlx::query_as!(
         Action,
-        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, generation, boot_epoch, password_epoch, error_code,
+        "select id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch, error_code,
                 error_message, started_at, finished_at
          from actions where vps_id = $1 and status = 'running' order by id",
         vps.0

@@ -5,8 +5,8 @@
 //! * What belongs to a project is only found through its project's id; there is no function that finds it by its own id
 //!   alone, except those for agents' reports and operators.
 //! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
-//! * **Lock order: project row (where firewalls matter), host row, then VPS row (by id), then addresses (which stand for
-//!   their primary IPs too) and actions.** Every transaction that changes a VPS
+//! * **Lock order: project row (where firewalls matter), network rows (by id), host row, then VPS row (by id), then
+//!   addresses (which stand for their primary IPs too) and actions.** Every transaction that changes a VPS
 //!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
 //!   deadlock.
 //! * Functions that change what a host should hold take the whole [`App`](crate::app::App), because they wake the host
@@ -31,6 +31,7 @@ pub mod hosts;
 pub mod images;
 pub mod ladder;
 pub mod locations;
+pub mod networks;
 pub mod page;
 pub mod plans;
 pub mod policies;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use berth_proto::{
     Access, ArchiveFormat, BlockedPort, Desired, Guard, HostSettings, ImageId, ImageRef, Limits, NetSpec,
-    Power, StopMode, VpsId, VpsSpec,
+    Power, PrivateNic, StopMode, VpsId, VpsSpec,
 };
 use ipnet::IpNet;
 use sqlx::types::Json;
@@ -29,7 +29,7 @@ pub async fn seq(db: impl PgExecutor<'_>, host: i64) -> sqlx::Result<i64> {
 /// # Errors
 /// When the database fails, or holds a row that no version of ours has written.
 pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<Desired>> {
-    let rows = sqlx::query_as!(
+    let rows: Vec<Row> = sqlx::query_as!(
         Row,
         r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.power, v.boot_epoch, v.stop_timeout_s, v.mac,
                   (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
@@ -53,7 +53,14 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(Row::desired).collect()
+    let ids: Vec<i64> = rows.iter().filter(|row| !row.deleted).map(|row| row.id).collect();
+    let mut private = super::networks::nics(db, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let nics = private.remove(&row.id).unwrap_or_default();
+            row.desired(nics)
+        })
+        .collect()
 }
 
 /// The images that the host should hold ready: all that are offered, and those that its VPSes were made from.
@@ -157,7 +164,7 @@ struct Row {
 }
 
 impl Row {
-    fn desired(self) -> anyhow::Result<Desired> {
+    fn desired(self, private: Vec<PrivateNic>) -> anyhow::Result<Desired> {
         let id = VpsId(self.id);
         if self.deleted {
             return Ok(Desired::Deleted { id, generation: self.generation });
@@ -215,6 +222,7 @@ impl Row {
                 mac: self.mac,
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,
                 guard: Guard { isolated: self.isolated, blocked_ports: self.blocked_ports.0 },
+                private,
             },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,

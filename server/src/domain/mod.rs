@@ -11,6 +11,7 @@ pub mod labels;
 pub mod life;
 pub mod limits;
 pub mod names;
+pub mod network;
 pub mod placement;
 pub mod power;
 pub mod price;

@@ -95,6 +95,7 @@ async fn take_in(
     let ours: HashSet<i64> = rows.iter().map(|r| r.wanted.id).collect();
     let known: Vec<&VpsObserved> = report.vpses.iter().filter(|v| ours.contains(&v.id.0)).collect();
     db::report::observed(tx, caller.id, &known).await?;
+    db::networks::settle(tx, caller.id).await?;
     note_events(tx, &known, &rows, news).await?;
     note_traffic(tx, &known, &rows).await?;
     let hits = known.iter().map(|v| (v.id.0, (v.generation, v.hits.clone()))).collect();

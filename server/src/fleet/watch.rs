@@ -3,6 +3,9 @@
 //! The waiter subscribes before it reads, so no change is missed between the two; and it reads again every
 //! [`REPAIR`] anyway, because a wake-up from another replica can be lost. The sequence is read before the rows: a row
 //! that is newer than the sequence is merely sent twice.
+//!
+//! Private networks are no matter of the sequence: they change with VPSes of other hosts. The agent says which state of
+//! them it knows, and is answered when there is another.
 
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ pub(super) struct Since {
     since: i64,
     #[serde(default)]
     wait: u64,
+    /// What the agent knows of private networks; none from one that knows no networks.
+    networks: Option<String>,
 }
 
 /// How the answer to an agent that knows `since` looks when the host's sequence is `seq`.
@@ -51,7 +56,7 @@ fn answer(since: i64, seq: i64) -> Answer {
 pub(super) async fn watch(
     State(fleet): State<Fleet>,
     caller: Caller,
-    Query(Since { since, wait }): Query<Since>,
+    Query(Since { since, wait, networks: known }): Query<Since>,
 ) -> Result<Json<Watch>> {
     let db = &fleet.app.db;
     let until = Instant::now() + Duration::from_secs(wait.min(LONGEST_WAIT));
@@ -62,7 +67,13 @@ pub(super) async fn watch(
         let kind = answer(since, seq);
         let over = Instant::now() >= until || fleet.stop.is_cancelled();
         let streams = db::streams::tell(db, caller.id).await?;
-        if kind != Answer::Wait || over || !streams.is_empty() {
+        let networks = match &known {
+            Some(known) => {
+                Some(db::networks::of_host(db, caller.id).await?).filter(|now| now.version != *known)
+            }
+            None => None,
+        };
+        if kind != Answer::Wait || over || !streams.is_empty() || networks.is_some() {
             caller.still_welcome(&fleet).await?;
             let vpses = match kind {
                 Answer::Full => db::watch::desired(db, caller.id, 0).await?,
@@ -72,7 +83,8 @@ pub(super) async fn watch(
             let images = db::watch::images(db, caller.id).await?;
             let settings = Some(db::watch::settings(db, caller.id).await?);
             crate::failpoint::hit("server.watch.before_answer").await;
-            return Ok(Json(Watch { seq, full: kind == Answer::Full, vpses, images, settings, streams }));
+            let full = kind == Answer::Full;
+            return Ok(Json(Watch { seq, full, vpses, images, settings, streams, networks }));
         }
         tokio::select! {
             _ = news.changed() => caller.still_welcome(&fleet).await?,

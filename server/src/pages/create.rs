@@ -110,6 +110,7 @@ async fn create(
         start: true,
         ipv4: Ipv4::New,
         firewalls: Vec::new(),
+        networks: Vec::new(),
         idempotency: None,
     };
     vps::create(app, project, &new).await

@@ -131,7 +131,8 @@ impl Builder {
         let (id, token) = world.control.host(&format!("h{n}")).await;
         let link = Proxy::start(Upstream::Tcp(world.replicas[0].agents())).expect("a port is free");
         let capacity = Capacity { cpu_milli: 64_000, memory_bytes: self.room * MEMORY, disk_bytes: 1 << 40 };
-        let mut behaviour = Behaviour { capacity, needs_images: true, ..Behaviour::default() };
+        let underlay = super::underlay(n).parse().ok();
+        let mut behaviour = Behaviour { capacity, needs_images: true, underlay, ..Behaviour::default() };
         behaviour.create += self.slow;
         behaviour.start += self.slow;
         let state = world.dir.path().join(format!("h{n}"));

@@ -13,7 +13,7 @@ use std::ops::Deref;
 
 use berth_agent::host::Found;
 use berth_agent::plan::Effect;
-use berth_proto::{Exit, VpsFault, VpsId};
+use berth_proto::{Exit, HostNetworks, VpsFault, VpsId};
 use berth_server::app::App;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -212,6 +212,12 @@ impl World {
         self.hosts[host].sim.fail(None, Effect::CreateDisk, VpsFault::terminal(code, message));
     }
 
+    /// The private networks that a host knows.
+    #[must_use]
+    pub fn networks_on(&self, host: usize) -> HostNetworks {
+        self.hosts[host].sim.networks()
+    }
+
     /// What is there of a VPS, on whichever host.
     #[must_use]
     pub fn look(&self, id: i64) -> Found {
@@ -383,6 +389,12 @@ impl World {
         self.pool = backup.pool().await;
         self.db = backup;
     }
+}
+
+/// The address among hosts of the `n`th host.
+#[must_use]
+pub fn underlay(n: usize) -> String {
+    format!("192.0.2.{}", n + 1)
 }
 
 impl Drop for World {

@@ -3,7 +3,8 @@ mod clients; // the stock clients, up to an ssh login with what they printed
 mod console; // the serial console, up to a login
 mod exec; // programs and files inside a real guest
 mod faults; // kill -9 of everything, everywhere
-mod life; // a guest is a real computer, from create to delete
+mod life;
+mod networks; // a guest is a real computer, from create to delete
 mod random; // a thousand operations in any order
 mod restart; // a host comes back without its control plane
 mod small; // the agent with a hundred VPSes

@@ -32,7 +32,7 @@ async fn a_renewed_certificate_takes_over_when_it_is_used() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = enrol::enrol(dir.path(), &token(&w, "old").await).await.expect("enrolled");
     let link = Link::new(&first).expect("a line");
-    let watch = async |link: &Link| link.watch(0, std::time::Duration::ZERO).await.map(|w| w.full);
+    let watch = async |link: &Link| link.watch(0, std::time::Duration::ZERO, "").await.map(|w| w.full);
     assert!(watch(&link).await.expect("enrolled"));
 
     // An answer that was lost: the certificate that asked goes on.

@@ -1,4 +1,4 @@
-//! The network of VPSes, as seen from the host: routed, without a bridge.
+//! The network of VPSes, as seen from the host: routed, without a bridge. Private networks are in [`private`].
 //!
 //! Each VPS has a veth pair. Its host side `<prefix><id>` carries the gateway address 172.31.1.1, a host route leads to
 //! the guest's /32, and one nftables table ([`rules`]) lets each interface send only from what is routed to it. ARP is
@@ -25,12 +25,15 @@ mod floating;
 mod guard;
 mod hits;
 mod metadata;
+mod private;
 mod rules;
 mod shape;
 mod sysctl;
+mod underlay;
 mod uplink;
 
 pub use counters::Counters;
+pub use private::{Netns, Private};
 
 /// The guest's gateway; on-link, the same for every VPS.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
@@ -79,6 +82,8 @@ pub struct Net {
     epochs: Mutex<counting::Epochs>,
     /// 0 while guests are not answered.
     metadata_port: AtomicU16,
+    /// Private networks.
+    pub private: Private,
 }
 
 impl Net {
@@ -92,8 +97,10 @@ impl Net {
         tokio::spawn(connection);
         let uplink = uplink.map(str::to_owned).or_else(uplink::of_default_route);
         let mtu = uplink.as_deref().and_then(uplink::mtu).unwrap_or(1500);
+        let private = Private::new(handle.clone(), prefix, table, run_dir, mtu);
         Ok(Self {
             handle,
+            private,
             prefix: prefix.to_owned(),
             table: table.to_owned(),
             run_dir: run_dir.to_owned(),
@@ -111,7 +118,8 @@ impl Net {
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
         rules::apply(&rules::table(&self.table, &self.prefix)).await?;
-        self.ensure_counters().await
+        self.ensure_counters().await?;
+        self.private.ensure().await
     }
 
     /// Puts these NAT pools in force in one step, and lets the uplink forward. Guests do not notice.
@@ -151,7 +159,11 @@ impl Net {
         walled.and(guarded)?;
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
-        self.add_routes(id, connected?, &floating::addresses(net)).await
+        self.add_routes(id, connected?, &floating::addresses(net)).await?;
+        if net.private.is_empty() {
+            return Ok(());
+        }
+        self.private.apply(id, &Netns::of_process(pid)?, &net.private).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.
@@ -178,13 +190,17 @@ impl Net {
     /// Every VPS that has an interface here.
     #[must_use]
     pub fn list(&self) -> Vec<VpsId> {
-        counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect()
+        let mut all: Vec<VpsId> = counters::interfaces().filter_map(|(name, _)| self.id_of(&name)).collect();
+        all.extend(self.private.list());
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether a VPS has an interface here.
     #[must_use]
     pub fn has(&self, id: VpsId) -> bool {
-        if_nametoindex(self.name(id).as_str()).is_ok()
+        if_nametoindex(self.name(id).as_str()).is_ok() || self.private.has(id)
     }
 
     /// Traffic of a VPS since its interface was made.
@@ -200,6 +216,7 @@ impl Net {
     /// When the kernel refuses something.
     pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
         rules::apply(&rules::no_table(&self.table)).await?;
+        self.private.remove_support().await?;
         for pool in nat_pools {
             let (address, length) = parse_pool(pool)?;
             let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
@@ -240,6 +257,7 @@ impl Net {
     }
 
     async fn remove_link(&self, id: VpsId) -> Result<()> {
+        self.private.detach(id).await?;
         // first, because what is left is found by the other's name
         self.unshape(id).await?;
         self.remove_by_name(&self.name(id)).await

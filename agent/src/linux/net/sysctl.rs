@@ -50,7 +50,7 @@ pub(super) fn restore(run_dir: &Path) -> Result<()> {
     std::fs::remove_file(&note).map_err(|source| failed(&note.display().to_string(), source))
 }
 
-fn write(setting: &str, value: &str) -> Result<()> {
+pub(super) fn write(setting: &str, value: &str) -> Result<()> {
     std::fs::write(path(setting), value).map_err(|source| failed(setting, source))
 }
 

@@ -72,6 +72,7 @@ pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
         mac: mac.to_owned(),
         firewall: None,
         guard: Guard::default(),
+        private: Vec::new(),
     }
 }
 

@@ -44,6 +44,7 @@ fn every_boot(tree: &Tree, start: &Start) -> io::Result<()> {
     if let Some(net) = &start.net {
         netconf::every_boot(tree, net, &start.resolvers)?;
     }
+    netconf::leave_private_alone(tree)?;
     // Distributions that put /tmp into memory size it by the machine; half of the plan's memory is meant.
     let directory = "/run/systemd/system/tmp.mount.d";
     tree.directory(directory, 0o755)?;

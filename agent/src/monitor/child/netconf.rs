@@ -25,6 +25,18 @@ pub(super) fn every_boot(tree: &Tree, net: &GuestNet, resolvers: &[IpAddr]) -> i
     tree.write(&format!("{directory}/00-berth.conf"), alone, PUBLIC)
 }
 
+/// Interfaces of private networks are configured by the host alone, those too that come while the guest runs.
+pub(super) fn leave_private_alone(tree: &Tree) -> io::Result<()> {
+    let directory = "/run/systemd/network";
+    tree.directory(directory, 0o755)?;
+    let unit = b"[Match]\nName=eth[1-9] eth[1-9][0-9]\n\n[Link]\nUnmanaged=yes\n";
+    tree.write(&format!("{directory}/00-berth-private.network"), unit, PUBLIC)?;
+    let directory = "/run/NetworkManager/conf.d";
+    tree.directory(directory, 0o755)?;
+    let alone = b"[keyfile]\nunmanaged-devices=interface-name:eth*\n";
+    tree.write(&format!("{directory}/01-berth-private.conf"), alone, PUBLIC)
+}
+
 /// For scripts: ifupdown (Debian's, busybox's and OpenRC's with either) and those of RHEL and SUSE.
 pub(super) fn first_boot(tree: &Tree, net: &GuestNet) -> io::Result<()> {
     let interfaces = "/etc/network/interfaces";

@@ -20,6 +20,7 @@ use crate::db::vps::{self, IdempotencyKey, Ipv4, NewVps, PlaceName, Reference};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::error::{Error, Result};
+use crate::ids::NetworkId;
 
 /// A new server.
 #[derive(Deserialize, ToSchema)]
@@ -51,9 +52,8 @@ pub(super) struct CreateServer {
     /// Not supported yet: must be empty.
     #[schema(max_items = 0)]
     volumes: Option<Vec<serde_json::Value>>,
-    /// Not supported yet: must be empty.
-    #[schema(max_items = 0)]
-    networks: Option<Vec<serde_json::Value>>,
+    /// Ids of networks; it gets an address of each.
+    networks: Option<Vec<i64>>,
     /// Firewalls that apply to it from the first packet on.
     firewalls: Option<Vec<FirewallRef>>,
     /// Not supported yet: must be absent.
@@ -144,7 +144,6 @@ impl CreateServer {
             _ => Ok(()),
         };
         empty("volumes", &self.volumes)?;
-        empty("networks", &self.networks)?;
         if self.placement_group.is_some() {
             return Err(Error::invalid("placement_group", "is not supported yet"));
         }
@@ -179,6 +178,7 @@ impl CreateServer {
             start: self.start_after_create.unwrap_or(true),
             ipv4,
             firewalls: self.firewalls.unwrap_or_default().iter().map(|f| f.firewall.into()).collect(),
+            networks: self.networks.unwrap_or_default().into_iter().map(NetworkId).collect(),
             idempotency: None,
         })
     }

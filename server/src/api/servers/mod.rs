@@ -3,6 +3,7 @@
 mod console;
 mod create;
 mod metrics;
+mod networks;
 mod power;
 mod resize;
 mod wire;
@@ -37,6 +38,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(power::router())
         .merge(metrics::router())
         .merge(console::router())
+        .merge(networks::router())
 }
 
 #[derive(Serialize, ToSchema)]

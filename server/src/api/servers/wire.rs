@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::db::firewalls::{self, Holds};
 use crate::db::floating_ips;
 use crate::db::images::{self, Image as ImageRow};
+use crate::db::networks::{self, Member};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -27,7 +28,7 @@ pub(super) struct Server {
     status: Status,
     created: DateTime<Utc>,
     public_net: PublicNet,
-    private_net: Vec<serde_json::Value>,
+    private_net: Vec<PrivateNet>,
     server_type: ServerType,
     datacenter: Datacenter,
     location: Location,
@@ -106,6 +107,26 @@ impl From<&Holds> for FirewallStatus {
     }
 }
 
+/// A private network that the server is in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PrivateNet {
+    network: i64,
+    ip: String,
+    alias_ips: Vec<String>,
+    mac_address: String,
+}
+
+impl From<&Member> for PrivateNet {
+    fn from(member: &Member) -> Self {
+        Self {
+            network: member.network_id,
+            ip: member.ip.to_string(),
+            alias_ips: member.aliases.iter().map(ToString::to_string).collect(),
+            mac_address: member.mac.clone(),
+        }
+    }
+}
+
 /// A public address.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct PublicIp {
@@ -136,8 +157,10 @@ impl Server {
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
         let floating = floating_ips::of_vpses(&app.db, &vps_ids).await?;
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        let networks = networks::of_vpses(&app.db, &vps_ids).await?;
         let held = |vps: &Vps| floating.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps))).collect()
+        let inside = |vps: &Vps| networks.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
+        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps), inside(vps))).collect()
     }
 
     fn of(
@@ -146,6 +169,7 @@ impl Server {
         images: &[ImageRow],
         firewalls: &[Holds],
         floating: &[i64],
+        networks: &[Member],
     ) -> Result<Self> {
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
@@ -164,7 +188,7 @@ impl Server {
                 floating_ips: floating.to_vec(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },
-            private_net: Vec::new(),
+            private_net: networks.iter().map(PrivateNet::from).collect(),
             server_type: ServerType::of(catalog.plan(vps.plan_id)?, catalog),
             datacenter: Datacenter::of(catalog.datacenter(vps.datacenter_id)?, catalog)?,
             location: catalog.location(vps.location_id)?.into(),

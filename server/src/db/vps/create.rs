@@ -23,13 +23,13 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{firewalls, primary_ips};
+use crate::db::{firewalls, networks, primary_ips};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::placement::{Candidate, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::ids::{FirewallId, HostId, LocationId, PrimaryIpId, ProjectId, VpsId};
+use crate::ids::{FirewallId, HostId, LocationId, NetworkId, PrimaryIpId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 /// Races that may be lost before the hosts are locked.
@@ -58,6 +58,8 @@ pub struct NewVps {
     pub ipv4: Ipv4,
     /// Firewalls of the project; those whose selectors fit come by themselves.
     pub firewalls: Vec<FirewallId>,
+    /// Networks of the project, in which it gets an address each.
+    pub networks: Vec<NetworkId>,
     /// What makes a repeated request one request.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -117,10 +119,10 @@ async fn make(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
     };
     let order = Order { password_hash, ..order };
     for attempt in 0..=ATTEMPTS {
-        if let Some((id, host, action)) =
+        if let Some((id, hosts, action)) =
             attempt_create(app, project, new, &order, attempt == ATTEMPTS).await?
         {
-            app.wake.changed(Changed::Host(host.0));
+            hosts.into_iter().for_each(|host| app.wake.changed(Changed::Host(host)));
             app.wake.changed(Changed::Project(project.0));
             let vps = get(&app.db, project, id).await?;
             return Ok(Created { vps, action, root_password: password });
@@ -129,16 +131,17 @@ async fn make(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
     Err(Error::ResourceUnavailable(format!("no IPv4 address is free in {}", order.need.place)))
 }
 
-/// One attempt; none when others were faster.
+/// One attempt, and the hosts that have something to do; none when others were faster.
 async fn attempt_create(
     app: &App,
     project: ProjectId,
     new: &NewVps,
     order: &Order,
     exact: bool,
-) -> Result<Option<(VpsId, HostId, Action)>> {
+) -> Result<Option<(VpsId, Vec<i64>, Action)>> {
     let mut tx = app.db.begin().await?;
     firewalls::hold_still(&mut tx, project).await?;
+    networks::hold_all(&mut tx, project, &new.networks).await?;
     if exact {
         let all =
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
@@ -151,6 +154,7 @@ async fn attempt_create(
     };
     let id = insert(&mut tx, project, new, order, host, seq).await?;
     firewalls::at_birth(&mut tx, project, id, &new.labels, &new.firewalls).await?;
+    networks::at_birth(&mut tx, project, id, &new.networks).await?;
     if !primary_ips::at_birth(&mut tx, project, id, location, new.ipv4, exact).await? {
         return Ok(None);
     }
@@ -161,10 +165,12 @@ async fn attempt_create(
     if let Some(key) = &new.idempotency {
         idempotency::note(&mut tx, project, key, id, action.id).await?;
     }
+    let mut hosts = networks::hosts_of(&mut tx, &new.networks).await?; // who must know where it is
+    hosts.push(host.0);
     failpoint::hit("server.create.before_commit").await;
     tx.commit().await?;
     failpoint::hit("server.create.after_commit").await;
-    Ok(Some((id, host, action)))
+    Ok(Some((id, hosts, action)))
 }
 
 async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Candidate>> {
@@ -283,7 +289,7 @@ async fn insert(
 }
 
 /// A locally administered address. Interfaces are routed, so two that are equal would not even meet.
-fn random_mac() -> String {
+pub(in crate::db) fn random_mac() -> String {
     let [a, b, c, d, e] = rand::random::<[u8; 5]>();
     format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}")
 }

@@ -9,7 +9,7 @@ use super::lock::{lock, next_seq};
 use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, firewalls, floating_ips, plans, primary_ips};
+use crate::db::{Tx, firewalls, floating_ips, networks, plans, primary_ips};
 use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -79,6 +79,7 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
     primary_ips::at_death(tx, id).await?;
     floating_ips::at_death(tx, id).await?;
     firewalls::forget(tx, id).await?;
+    networks::forget(tx, id).await?;
     let running = actions::running(tx, id).await?;
     let (deletes, others): (Vec<_>, Vec<_>) = running.iter().partition(|a| a.command == "delete_server");
     let ids = |actions: Vec<&Action>| actions.iter().map(|a| a.id).collect::<Vec<_>>();

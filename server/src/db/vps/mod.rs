@@ -20,6 +20,7 @@ mod resize;
 mod room;
 mod update;
 
+pub(super) use create::random_mac;
 pub use create::{Created, Ipv4, NewVps, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};

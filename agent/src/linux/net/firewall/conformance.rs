@@ -176,6 +176,7 @@ fn what_passes_is_what_the_rules_mean() {
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
             guard: Guard::default(),
+            private: Vec::new(),
         };
         let id = VpsId(2);
         net.attach(id, guest.pid(), &spec).await.unwrap();

@@ -1,0 +1,328 @@
+//! Private networks: a router for each network of which a VPS is here ([`router`]), the guests' interfaces into it
+//! ([`nic`]), and what it knows of other hosts ([`peers`]).
+//!
+//! ```text
+//! <run>/networks/<network>/ns            the router, while it is there
+//! <run>/networks/<network>/written.json  what was written into it of other hosts
+//! <run>/networks/<network>/vps/<id>      the interface of a VPS; noted before it is made, removed when it is gone
+//! ```
+//!
+//! So what a dead agent left is found by name, and what a restarted one finds goes on. One change at a time: they are
+//! short, and most VPSes have no such interface. The mounts must be there for the next agent as well, so an agent shares
+//! the machine's mount namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use berth_proto::{HostNetworks, NetworkId, NetworkSpec, PrivateNic, VpsId};
+use rtnetlink::Handle;
+use tokio::sync::Mutex;
+
+use super::{NetError, Result, rules};
+
+mod guard;
+mod netns;
+mod nic;
+mod ops;
+mod peers;
+mod router;
+
+pub use self::netns::Netns;
+use self::router::Underlay;
+
+/// What VXLAN adds to each packet: Ethernet, UDP and its own headers, and the outer IP header.
+const OVERHEAD: u32 = 30;
+
+/// The private networks of this host.
+#[derive(Debug)]
+pub struct Private {
+    handle: Handle,
+    prefix: String,
+    table: String,
+    dir: PathBuf,
+    underlay: Option<Underlay>,
+    mtu: u32,
+    /// What the control plane said last. Held while anything is changed.
+    networks: Mutex<HostNetworks>,
+}
+
+impl Private {
+    pub(super) fn new(handle: Handle, prefix: &str, table: &str, run_dir: &Path, mtu: u32) -> Self {
+        Self {
+            handle,
+            prefix: prefix.to_owned(),
+            table: format!("{table}_vxlan"),
+            dir: run_dir.join("networks"),
+            underlay: None,
+            mtu,
+            networks: Mutex::default(),
+        }
+    }
+
+    /// Sets how this host is reached by others: at this address, where packets may have `mtu` bytes.
+    pub(super) fn over(&mut self, address: IpAddr, port: u16, mtu: u32) {
+        self.underlay = Some(Underlay { address, port });
+        let outer = if address.is_ipv4() { 20 } else { 40 };
+        self.mtu = mtu.saturating_sub(OVERHEAD + outer).max(576);
+    }
+
+    /// This host's address among hosts, if it has one.
+    #[must_use]
+    pub fn underlay(&self) -> Option<IpAddr> {
+        self.underlay.map(|underlay| underlay.address)
+    }
+
+    /// Forgets what the machine's last life has left, and lets nobody in but known hosts.
+    pub(super) async fn ensure(&self) -> Result<()> {
+        let networks = self.networks.lock().await;
+        for network in self.listed() {
+            if Netns::kept_at(&self.path(network).join("ns")).is_none() {
+                self.remove_files(network)?;
+            }
+        }
+        self.guard(&networks).await
+    }
+
+    /// Takes in where members of networks are.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; call again.
+    pub async fn set(&self, new: &HostNetworks) -> Result<()> {
+        let mut networks = self.networks.lock().await;
+        *networks = new.clone();
+        self.guard(&networks).await?;
+        for network in self.listed() {
+            let Some(mut router) = Netns::kept_at(&self.path(network).join("ns")) else { continue };
+            if let Some(spec) = networks.networks.iter().find(|spec| spec.id == network) {
+                router = self.router(network, spec.vni, false).await?; // this host may have another address now
+            }
+            self.sync(&networks, network, &router).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the interfaces of a VPS are other ones than these.
+    #[must_use]
+    pub fn differs(&self, id: VpsId, wanted: &[PrivateNic]) -> bool {
+        let mut wanted: Vec<&PrivateNic> = wanted.iter().collect();
+        wanted.sort_by_key(|nic| nic.network);
+        self.noted_of(id).iter().collect::<Vec<_>>() != wanted
+    }
+
+    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; what was made stays, for [`Private::detach`].
+    pub async fn apply(&self, id: VpsId, inside: &Netns, wanted: &[PrivateNic]) -> Result<()> {
+        let networks = self.networks.lock().await;
+        for old in self.noted_of(id) {
+            if !wanted.iter().any(|nic| nic.network == old.network) {
+                self.leave(&networks, id, old.network).await?;
+            }
+        }
+        for nic in wanted {
+            self.join(&networks, id, inside, nic).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes away all interfaces of a VPS.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; call again.
+    pub async fn detach(&self, id: VpsId) -> Result<()> {
+        if !self.has(id) {
+            return Ok(());
+        }
+        let networks = self.networks.lock().await;
+        for network in self.listed().into_iter().filter(|network| self.note(*network, id).exists()) {
+            self.leave(&networks, id, network).await?;
+        }
+        Ok(())
+    }
+
+    /// Every VPS that has such an interface.
+    pub(super) fn list(&self) -> Vec<VpsId> {
+        self.listed()
+            .into_iter()
+            .flat_map(|network| numbers(&self.path(network).join("vps")))
+            .map(VpsId)
+            .collect()
+    }
+
+    /// Whether a VPS has one.
+    pub(super) fn has(&self, id: VpsId) -> bool {
+        self.listed().into_iter().any(|network| self.note(network, id).exists())
+    }
+
+    /// Removes all routers. Only when no VPS is attached.
+    pub(super) async fn remove_support(&self) -> Result<()> {
+        let _still = self.networks.lock().await;
+        for network in self.listed() {
+            self.remove_router(network).await?;
+        }
+        rules::apply(&rules::no_table(&self.table)).await
+    }
+
+    async fn join(&self, networks: &HostNetworks, id: VpsId, inside: &Netns, nic: &PrivateNic) -> Result<()> {
+        let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
+        let name = self.name(id);
+        let old = self.noted(nic.network, id);
+        let same = |old: &PrivateNic| {
+            (&old.mac, old.ip, old.gateway, old.vni) == (&nic.mac, nic.ip, nic.gateway, nic.vni)
+        };
+        self.write_note(id, nic)?;
+        let changed = match old.filter(same) {
+            Some(old) => nic::change(&router, &name, &old, nic, inside).await?,
+            None => false,
+        };
+        if !changed {
+            nic::connect(&router, &name, nic, inside, self.mtu).await?;
+        }
+        self.sync(networks, nic.network, &router).await
+    }
+
+    async fn leave(&self, networks: &HostNetworks, id: VpsId, network: NetworkId) -> Result<()> {
+        let router = Netns::kept_at(&self.path(network).join("ns"));
+        if let Some(router) = &router {
+            let mac = self.noted(network, id).map(|nic| nic.mac);
+            nic::disconnect(router, &self.name(id), mac.as_deref()).await?;
+        }
+        gone(std::fs::remove_file(self.note(network, id)))?;
+        if numbers(&self.path(network).join("vps")).is_empty() {
+            return self.remove_router(network).await;
+        }
+        match router {
+            Some(router) => self.sync(networks, network, &router).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The router of a network, made if need be.
+    async fn router(&self, network: NetworkId, vni: u32, v6: bool) -> Result<Netns> {
+        let dir = self.path(network);
+        std::fs::create_dir_all(dir.join("vps")).map_err(|e| failed("making a network's directory", e))?;
+        let path = dir.join("ns");
+        let router = match Netns::kept_at(&path) {
+            Some(router) => router,
+            None => router::make(&path, v6).await?,
+        };
+        // Noted when it is done, so that an interface for another address, or half of one, is made anew.
+        let (note, now) = (dir.join("vxlan"), format!("{vni} {:?} {}", self.underlay, self.mtu));
+        if let Some(underlay) = self.underlay
+            && std::fs::read_to_string(&note).ok().as_deref() != Some(&now)
+        {
+            match router::connect(&self.handle, &router, vni, underlay, self.mtu).await {
+                Ok(()) => {
+                    std::fs::write(&note, now).map_err(|e| failed("noting a VXLAN interface", e))?;
+                }
+                Err(e) if lacks_vxlan(&e) => {
+                    tracing::warn!(%network, "this kernel has no VXLAN: members on other hosts cannot be reached");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(router)
+    }
+
+    async fn sync(&self, networks: &HostNetworks, network: NetworkId, router: &Netns) -> Result<()> {
+        let nothing = NetworkSpec { id: network, vni: 0, routes: Vec::new(), peers: Vec::new() };
+        let spec = networks.networks.iter().find(|spec| spec.id == network).unwrap_or(&nothing);
+        let mut local = BTreeMap::new();
+        for id in numbers(&self.path(network).join("vps")).into_iter().map(VpsId) {
+            if let Some(nic) = self.noted(network, id) {
+                local.extend(nic::addresses(&nic).map(|ip| (ip, self.name(id))));
+            }
+        }
+        peers::sync(&self.path(network).join("written.json"), router, spec, &local, self.underlay()).await
+    }
+
+    async fn guard(&self, networks: &HostNetworks) -> Result<()> {
+        let Some(Underlay { address, port }) = self.underlay else { return Ok(()) };
+        let hosts: BTreeSet<IpAddr> =
+            networks.networks.iter().flat_map(|network| network.peers.iter().map(|peer| peer.host)).collect();
+        rules::apply(&guard::table(&self.table, &self.prefix, address, port, &hosts)).await
+    }
+
+    /// What is to go at once goes at once: the kernel takes its time with a namespace, and the network's number must be
+    /// free.
+    async fn remove_router(&self, network: NetworkId) -> Result<()> {
+        if let Some(router) = Netns::kept_at(&self.path(network).join("ns")) {
+            ops::Ops::inside(&router).await?.remove(router::VXLAN).await?;
+        }
+        self.remove_files(network)
+    }
+
+    fn remove_files(&self, network: NetworkId) -> Result<()> {
+        Netns::release(&self.path(network).join("ns"))?;
+        gone(std::fs::remove_dir_all(self.path(network)))?;
+        let _ = std::fs::remove_dir(&self.dir); // not empty while there are others
+        Ok(())
+    }
+
+    /// Networks of which anything is here.
+    fn listed(&self) -> Vec<NetworkId> {
+        numbers(&self.dir).into_iter().map(NetworkId).collect()
+    }
+
+    /// The interfaces of a VPS, by network.
+    fn noted_of(&self, id: VpsId) -> Vec<PrivateNic> {
+        self.listed().into_iter().filter_map(|network| self.noted(network, id)).collect()
+    }
+
+    fn noted(&self, network: NetworkId, id: VpsId) -> Option<PrivateNic> {
+        serde_json::from_slice(&std::fs::read(self.note(network, id)).ok()?).ok()
+    }
+
+    fn write_note(&self, id: VpsId, nic: &PrivateNic) -> Result<()> {
+        let note = self.note(nic.network, id);
+        let json = serde_json::to_vec(nic).map_err(|e| failed("noting an interface", io::Error::other(e)))?;
+        let fresh = note.with_extension("new");
+        let written = std::fs::write(&fresh, json).and_then(|()| std::fs::rename(&fresh, &note));
+        written.map_err(|e| failed("noting an interface", e))
+    }
+
+    fn path(&self, network: NetworkId) -> PathBuf {
+        self.dir.join(network.to_string())
+    }
+
+    fn note(&self, network: NetworkId, id: VpsId) -> PathBuf {
+        self.path(network).join("vps").join(id.to_string())
+    }
+
+    fn name(&self, id: VpsId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+}
+
+/// Names in a directory that are numbers, in their order; what has another name is something else.
+fn numbers(dir: &Path) -> Vec<i64> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut all: Vec<i64> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Whether the kernel knows no such interfaces.
+fn lacks_vxlan(error: &NetError) -> bool {
+    let NetError::Netlink { source: rtnetlink::Error::NetlinkError(answer), .. } = error else {
+        return false;
+    };
+    answer.raw_code() == -libc::EOPNOTSUPP
+}
+
+fn gone(removed: io::Result<()>) -> Result<()> {
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removing what is left of a network", e)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(what: &str, source: io::Error) -> NetError {
+    NetError::Io { what: what.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests;
