@@ -241,7 +241,7 @@ impl LinuxHost {
         if self.first_process(spec.id).await? != pid {
             return Err(VpsFault::passing("network_failed", "the guest was started again meanwhile"));
         }
-        Ok(self.net.private.apply(spec.id, &inside, &spec.net.private).await?)
+        Ok(self.net.private.apply(spec.id, &inside, &spec.net).await?)
     }
 
     /// The guest's PID 1.

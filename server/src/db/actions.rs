@@ -219,7 +219,7 @@ pub async fn insert(tx: &mut PgConnection, project: ProjectId, new: NewAction<'_
         Action,
         "insert into actions (project_id, command, vps_id, generation, boot_epoch, password_epoch)
          values ($1, $2, $3, $4, $5, $6)
-    boot_epoch, command, firewall_id, floating_ip_id, generation, id, image_id, network_id, password_epoch, primary_ip_id, progress, returning, status, vps_id,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
                    error_code, error_message, started_at, finished_at",
         project.0,
         new.command,
@@ -258,7 +258,7 @@ pub(super) async fn insert_of_firewall(
         Action,
         "insert into actions (project_id, command, firewall_id, status, progress, finished_at)
          values ($1, $2, $3, 'success', 100, now())
-    boot_epoch, command, firewall_id, floating_ip_id, generation, id, image_id, network_id, password_epoch, primary_ip_id, progress, returning, status, vps_id,
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
                    error_code, error_message, started_at, finished_at",
         project.0,
         command,

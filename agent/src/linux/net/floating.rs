@@ -79,7 +79,7 @@ fn route(ip: Ipv4Addr, index: u32) -> RouteMessage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Guest, in_namespace, sh};
+    use super::super::tests::{self, Guest, in_namespace, sh};
     use super::*;
 
     const OWN: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 3)];
@@ -87,7 +87,7 @@ mod tests {
 
     fn spec(n: usize, floating: &[Ipv4Addr]) -> NetSpec {
         let mac = format!("02:00:00:00:00:0{}", n + 1);
-        NetSpec { ipv4: Some(OWN[n]), floating: floating.to_vec(), mac, firewall: None }
+        NetSpec { floating: floating.to_vec(), ..tests::spec(OWN[n], &mac) }
     }
 
     /// From the first guest to the second and back, on one host.

@@ -35,6 +35,7 @@ impl Net {
     /// # Errors
     /// When nft refuses them; then those that were in force still are.
     pub async fn guard(&self, id: VpsId, guard: &Guard) -> Result<()> {
+        self.private.isolate(id, guard.isolated).await?;
         let open = *guard == Guard::default();
         if open && !rules::has_chain(&self.table, &chain(id)).await {
             return Ok(());

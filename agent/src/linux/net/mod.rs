@@ -163,7 +163,7 @@ impl Net {
         if net.private.is_empty() {
             return Ok(());
         }
-        self.private.apply(id, &Netns::of_process(pid)?, &net.private).await
+        self.private.apply(id, &Netns::of_process(pid)?, net).await
     }
 
     /// Puts the rules of a VPS in force, or takes them away. Connections that were let through stay.

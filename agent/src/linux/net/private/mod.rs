@@ -16,7 +16,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use berth_proto::{HostNetworks, NetworkId, NetworkSpec, PrivateNic, VpsId};
+use berth_proto::{HostNetworks, NetSpec, NetworkId, NetworkSpec, PrivateNic, VpsId};
 use rtnetlink::Handle;
 use tokio::sync::Mutex;
 
@@ -111,11 +111,12 @@ impl Private {
         self.noted_of(id).iter().collect::<Vec<_>>() != wanted
     }
 
-    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces.
+    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces, cut off if it is isolated.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Private::detach`].
-    pub async fn apply(&self, id: VpsId, inside: &Netns, wanted: &[PrivateNic]) -> Result<()> {
+    pub async fn apply(&self, id: VpsId, inside: &Netns, net: &NetSpec) -> Result<()> {
+        let wanted = &net.private;
         let networks = self.networks.lock().await;
         for old in self.noted_of(id) {
             if !wanted.iter().any(|nic| nic.network == old.network) {
@@ -123,7 +124,23 @@ impl Private {
             }
         }
         for nic in wanted {
-            self.join(&networks, id, inside, nic).await?;
+            let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
+            router::isolate(&router, &self.name(id), net.guard.isolated).await?; // before there is anybody who could send
+            self.join(&networks, id, inside, nic, &router).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts all interfaces of a VPS off their networks, or lets them in again.
+    ///
+    /// # Errors
+    /// When nft refuses it; call again.
+    pub async fn isolate(&self, id: VpsId, wanted: bool) -> Result<()> {
+        let _still = self.networks.lock().await;
+        for nic in self.noted_of(id) {
+            if let Some(router) = Netns::kept_at(&self.path(nic.network).join("ns")) {
+                router::isolate(&router, &self.name(id), wanted).await?;
+            }
         }
         Ok(())
     }
@@ -166,8 +183,14 @@ impl Private {
         rules::apply(&rules::no_table(&self.table)).await
     }
 
-    async fn join(&self, networks: &HostNetworks, id: VpsId, inside: &Netns, nic: &PrivateNic) -> Result<()> {
-        let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
+    async fn join(
+        &self,
+        networks: &HostNetworks,
+        id: VpsId,
+        inside: &Netns,
+        nic: &PrivateNic,
+        router: &Netns,
+    ) -> Result<()> {
         let name = self.name(id);
         let old = self.noted(nic.network, id);
         let same = |old: &PrivateNic| {
@@ -175,13 +198,13 @@ impl Private {
         };
         self.write_note(id, nic)?;
         let changed = match old.filter(same) {
-            Some(old) => nic::change(&router, &name, &old, nic, inside).await?,
+            Some(old) => nic::change(router, &name, &old, nic, inside).await?,
             None => false,
         };
         if !changed {
-            nic::connect(&router, &name, nic, inside, self.mtu).await?;
+            nic::connect(router, &name, nic, inside, self.mtu).await?;
         }
-        self.sync(networks, nic.network, &router).await
+        self.sync(networks, nic.network, router).await
     }
 
     async fn leave(&self, networks: &HostNetworks, id: VpsId, network: NetworkId) -> Result<()> {
@@ -189,6 +212,7 @@ impl Private {
         if let Some(router) = &router {
             let mac = self.noted(network, id).map(|nic| nic.mac);
             nic::disconnect(router, &self.name(id), mac.as_deref()).await?;
+            router::isolate(router, &self.name(id), false).await?;
         }
         gone(std::fs::remove_file(self.note(network, id)))?;
         if numbers(&self.path(network).join("vps")).is_empty() {

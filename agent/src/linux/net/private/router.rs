@@ -104,14 +104,25 @@ pub(super) async fn pin(router: &Netns, interface: &str, mac: &str, wanted: bool
     router.run(move || nft(&batch)).await?
 }
 
+/// Lets an interface neither send nor be sent to, or again both.
+pub(super) async fn isolate(router: &Netns, interface: &str, wanted: bool) -> Result<()> {
+    let element = format!("element inet router isolated {{ \"{interface}\" }}");
+    // Adding first makes taking away succeed whether or not it was there; nft before 1.0.7 has no other way.
+    let batch =
+        if wanted { format!("add {element}\n") } else { format!("add {element}\ndelete {element}\n") };
+    router.run(move || nft(&batch)).await?
+}
+
 /// What a router lets pass. Connections are not followed: there is nothing to translate, and the hosts' table of them is
 /// shared by all.
 const RULES: &str = r#"
 table inet router {
     set guests { type ifname . ether_addr; }
+    set isolated { type ifname; }
     chain arrive {
         type filter hook prerouting priority raw; policy drop;
         iifname "vx" accept
+        iifname @isolated drop
         fib saddr . iif oif missing drop
         iifname . ether saddr @guests accept
     }
@@ -122,6 +133,7 @@ table inet router {
     }
     chain through {
         type filter hook forward priority filter; policy accept;
+        oifname @isolated drop
         udp sport 67 udp dport 68 drop
         udp sport 547 udp dport 546 drop
     }

@@ -1,11 +1,13 @@
 //! Private networks in a namespace of the test's own, with processes for guests and a hand-made router for another host.
 
-use berth_proto::{NetworkPeer, NetworkRoute, router_mac};
+use std::net::Ipv4Addr;
+
+use berth_proto::{Guard, NetworkPeer, NetworkRoute, router_mac};
 use nix::mount::{MsFlags, mount};
 
 use super::*;
 use crate::linux::net::Net;
-use crate::linux::net::tests::{Guest, in_namespace, sh};
+use crate::linux::net::tests::{Guest, in_namespace, sh, spec};
 
 const BLUE: (i64, u32) = (1, 2_000_001);
 const RED: (i64, u32) = (2, 2_000_002);
@@ -46,9 +48,14 @@ fn nic((network, vni): (i64, u32), last: u8) -> PrivateNic {
     }
 }
 
+async fn apply(net: &Net, id: i64, guest: &Guest, nics: &[PrivateNic]) {
+    let wanted = NetSpec { private: nics.to_vec(), ..spec(Ipv4Addr::UNSPECIFIED, "02:00:00:00:00:01") };
+    net.private.apply(VpsId(id), &inside(guest), &wanted).await.unwrap();
+}
+
 async fn guest(net: &Net, id: i64, nic: &PrivateNic) -> Guest {
     let guest = Guest::start();
-    net.private.apply(VpsId(id), &inside(&guest), std::slice::from_ref(nic)).await.unwrap();
+    apply(net, id, &guest, std::slice::from_ref(nic)).await;
     guest
 }
 
@@ -94,7 +101,7 @@ fn networks_with_the_same_addresses_never_meet() {
         again.ensure().await.unwrap();
         assert!(!again.private.differs(VpsId(1), &[nic(BLUE, 2)]));
         assert!(Netns::kept_at(&run_dir.join("networks/1/ns")).is_some());
-        again.private.apply(VpsId(1), &inside(&a), &[nic(BLUE, 2)]).await.unwrap();
+        apply(&again, 1, &a, &[nic(BLUE, 2)]).await;
         assert!(reaches(&a, "10.0.0.3"));
         again.detach(VpsId(2)).await.unwrap();
         assert!(cannot_reach(&a, "10.0.0.3"));
@@ -207,7 +214,7 @@ fn what_changes_is_changed_under_a_running_guest() {
         mine.range = "10.0.0.0/8".parse().unwrap();
         mine.routes = vec!["192.168.7.0/24".parse().unwrap()];
         assert!(net.private.differs(VpsId(1), std::slice::from_ref(&mine)));
-        net.private.apply(VpsId(1), &inside(&a), std::slice::from_ref(&mine)).await.unwrap();
+        apply(&net, 1, &a, std::slice::from_ref(&mine)).await;
         assert!(reaches(&b, "10.0.0.50"));
         assert!(
             a.sh("ip route get 10.200.0.1 | grep -q 10.0.0.1 && ip route get 192.168.7.1 | grep -q 10.0.0.1")
@@ -234,19 +241,48 @@ fn what_changes_is_changed_under_a_running_guest() {
             range: "10.9.0.0/16".parse().unwrap(),
             ..nic(RED, 2)
         };
-        net.private.apply(VpsId(1), &inside(&a), &[mine.clone(), second]).await.unwrap();
+        apply(&net, 1, &a, &[mine.clone(), second]).await;
         assert!(reaches(&a, "10.9.0.1"));
         assert!(a.sh("ip link show eth2 >/dev/null"));
         // a guest that has removed its interface gets another
         assert!(a.sh("ip link del eth1"));
         mine.aliases.clear();
-        net.private.apply(VpsId(1), &inside(&a), std::slice::from_ref(&mine)).await.unwrap();
+        apply(&net, 1, &a, std::slice::from_ref(&mine)).await;
         assert!(a.sh("ip link show eth1 >/dev/null && ! ip link show eth2 2>/dev/null"));
         assert!(reaches(&b, "10.0.0.2"));
-        net.private.apply(VpsId(1), &inside(&a), &[]).await.unwrap();
+        apply(&net, 1, &a, &[]).await;
         assert!(cannot_reach(&b, "10.0.0.2"));
         net.detach(VpsId(2)).await.unwrap();
         assert_eq!(net.list(), []);
+    });
+}
+
+#[test]
+fn who_is_isolated_is_so_in_private_networks_too() {
+    on_a_host(|net, _| async move {
+        let isolated = Guard { isolated: true, ..Guard::default() };
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        let b = guest(&net, 2, &nic(BLUE, 3)).await;
+        assert!(reaches(&a, "10.0.0.3"));
+        net.guard(VpsId(1), &isolated).await.unwrap();
+        assert!(cannot_reach(&a, "10.0.0.3") && cannot_reach(&a, "10.0.0.1") && cannot_reach(&b, "10.0.0.2"));
+        assert!(reaches(&b, "10.0.0.1"), "the neighbour has nothing to do with it");
+        net.guard(VpsId(1), &Guard::default()).await.unwrap();
+        assert!(reaches(&a, "10.0.0.3") && reaches(&b, "10.0.0.2"));
+
+        // from its first moment on
+        let c = Guest::start();
+        let mut wanted = NetSpec { guard: isolated, ..spec(Ipv4Addr::UNSPECIFIED, "02:00:00:00:00:03") };
+        wanted.private.push(nic(BLUE, 4));
+        net.private.apply(VpsId(3), &inside(&c), &wanted).await.unwrap();
+        assert!(cannot_reach(&c, "10.0.0.3") && cannot_reach(&b, "10.0.0.4"));
+        // another VPS of that number later is not
+        net.private.detach(VpsId(3)).await.unwrap();
+        let c = guest(&net, 3, &nic(BLUE, 4)).await;
+        assert!(reaches(&c, "10.0.0.3"));
+        for id in 1..=3 {
+            net.detach(VpsId(id)).await.unwrap();
+        }
     });
 }
 
@@ -342,12 +378,7 @@ fn members_on_other_hosts_are_reached_and_only_known_hosts_reach_here() {
 
         // a guest speaks to no host in the hosts' own way, not even by this host's address
         net.configure(&["10.77.0.0/16".to_owned()]).await.unwrap();
-        let public = berth_proto::NetSpec {
-            ipv4: Some([10, 77, 0, 2].into()),
-            mac: "02:00:00:00:00:07".into(),
-            firewall: None,
-            private: Vec::new(),
-        };
+        let public = spec([10, 77, 0, 2].into(), "02:00:00:00:00:07");
         let hostile = Guest::start();
         net.attach(VpsId(7), hostile.pid(), &public).await.unwrap();
         hostile.configure("10.77.0.2");
