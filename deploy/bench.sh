@@ -3,7 +3,8 @@
 # (but measures that too). The binaries carry the failpoints that tests use; make up builds its own without.
 #   bench.sh             everything, some twenty minutes on two quiet cores
 #   bench.sh PART…       life (create, stop, start, reboot, delete, burst, memory), incus (the same of Debian's Incus, beside
-#                        life's), neighbour (what floods cost another guest; Incus's too with incus), small (100 VPSes)
+#                        life's), neighbour (what floods cost another guest; Incus's too with incus), small (100 VPSes),
+#                        network (packets and rules; Incus's too with incus)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/test-postgres.sh"
 cd "$root"

@@ -42,6 +42,7 @@ if [ "$what" = test ]; then
     want sshpass have sshpass
     want busybox-static have busybox
     want iputils-ping have ping
+    want iperf3 have iperf3
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
     want squashfs-tools have mksquashfs

@@ -52,3 +52,10 @@ create index network_addresses_leaving on network_addresses (vps_id) where leavi
 
 alter table actions add column network_id bigint references networks on delete set null;
 create index actions_network on actions (network_id, id) where network_id is not null;
+
+-- Whether packets of private networks pass between two hosts, by what they said of themselves (berth_proto::HostFacts).
+create function hosts_reach(a jsonb, b jsonb) returns boolean language sql immutable as $$
+    select coalesce((strpos(a ->> 'underlay', ':') > 0) = (strpos(b ->> 'underlay', ':') > 0), false)
+           and not coalesce(a -> 'missing' @> '[{"feature": "vxlan"}]', false)
+           and not coalesce(b -> 'missing' @> '[{"feature": "vxlan"}]', false)
+$$;

@@ -71,7 +71,7 @@ fn fact(path: &str, spec: &VpsSpec, settings: &HostSettings) -> Option<String> {
         "instance-id" => spec.id.to_string(),
         "public-ipv4" => ipv4(spec),
         "local-ipv4" => String::new(),
-        "private-networks" => private_networks(),
+        "private-networks" => private_networks(spec),
         "region" => settings.region.clone(),
         "availability-zone" => settings.availability_zone.clone(),
         "public-keys" => list(&spec.access.ssh_keys),
@@ -84,8 +84,26 @@ fn ipv4(spec: &VpsSpec) -> String {
     spec.net.ipv4.map(|ip| ip.to_string()).unwrap_or_default()
 }
 
-fn private_networks() -> String {
-    "[]\n".to_owned()
+/// A YAML list of the interfaces in private networks, in hcloud's words, of which the agent knows no names.
+fn private_networks(spec: &VpsSpec) -> String {
+    if spec.net.private.is_empty() {
+        return "[]\n".to_owned();
+    }
+    spec.net.private.iter().zip(1..).fold(String::new(), |mut yaml, (nic, number)| {
+        let aliases: Vec<String> = nic.aliases.iter().map(|ip| quoted(&ip.to_string())).collect();
+        let _ = write!(
+            yaml,
+            "- ip: {}\n  alias_ips: [{}]\n  interface_num: {number}\n  mac_address: {}\n  network_id: {}\n  \
+             network: {}\n  gateway: {}\n",
+            quoted(&nic.ip.to_string()),
+            aliases.join(", "),
+            quoted(&nic.mac),
+            nic.network,
+            quoted(&nic.range.to_string()),
+            quoted(&nic.gateway.to_string()),
+        );
+        yaml
+    })
 }
 
 /// A YAML document of everything.
@@ -102,8 +120,8 @@ fn all(spec: &VpsSpec, settings: &HostSettings) -> String {
         let _ = writeln!(yaml, "{key}: {value}");
     }
     let keys = list(&spec.access.ssh_keys);
-    let newline = if keys.starts_with('[') { " " } else { "\n" };
-    yaml + &format!("public-keys:{newline}{keys}private-networks: {}", private_networks())
+    let under = |list: &str| if list.starts_with('[') { " " } else { "\n" }.to_owned() + list;
+    yaml + &format!("public-keys:{}private-networks:{}", under(&keys), under(&private_networks(spec)))
 }
 
 /// A YAML list of strings.
@@ -124,6 +142,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use berth_proto::{NetworkId, PrivateNic};
     use proptest::prelude::*;
 
     use super::*;
@@ -174,7 +193,21 @@ mod tests {
             );
         }
         spec.access.ssh_keys.clear();
-        assert!(get("GET / HTTP/1.1\r\n\r\n", &spec).1.contains("public-keys: []\n"));
+        spec.net.private.push(PrivateNic {
+            network: NetworkId(3),
+            vni: 2_000_001,
+            mac: "02:00:00:00:03:02".into(),
+            ip: [10, 0, 1, 5].into(),
+            aliases: vec![[10, 0, 1, 6].into(), [10, 0, 1, 7].into()],
+            gateway: [10, 0, 0, 1].into(),
+            range: "10.0.0.0/16".parse().unwrap(),
+            routes: Vec::new(),
+        });
+        let networks = "- ip: \"10.0.1.5\"\n  alias_ips: [\"10.0.1.6\", \"10.0.1.7\"]\n  interface_num: 1\n  \
+            mac_address: \"02:00:00:00:03:02\"\n  network_id: 3\n  network: \"10.0.0.0/16\"\n  gateway: \"10.0.0.1\"\n";
+        assert_eq!(get("GET /private-networks HTTP/1.1\r\n\r\n", &spec).1, networks);
+        let all = get("GET / HTTP/1.1\r\n\r\n", &spec).1;
+        assert!(all.ends_with(&format!("public-keys: []\nprivate-networks:\n{networks}")), "{all}");
         assert_eq!(get("HEAD /hostname HTTP/1.1\r\n\r\n", &spec).1, "");
     }
 

@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::asked::Asked;
 use crate::figures::{Figures, INCUS};
 use crate::life::{BURST, PATIENCE, rounds, ssh_answers};
 use crate::neighbour::Side;
@@ -38,6 +39,7 @@ pub(crate) struct Incus<'a> {
     dir: PathBuf,
     image: String,
     process: Option<Process>,
+    _asked: Asked,
 }
 
 impl<'a> Incus<'a> {
@@ -69,6 +71,7 @@ impl<'a> Incus<'a> {
             dir,
             image: String::new(),
             process: Some(process),
+            _asked: Asked::set(),
         };
         until("incusd to answer", PATIENCE, async || incus.api.try_send(Method::GET, "/1.0", None).await)
             .await;
@@ -121,6 +124,33 @@ impl<'a> Incus<'a> {
     async fn create(&self) -> Made {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let ip: IpAddr = format!("10.97.0.{}", 1 + id % 250).parse().expect("an address");
+        let nic = json!({"type": "nic", "nictype": "routed", "name": "eth0", "ipv4.address": ip.to_string(),
+            "ipv4.neighbor_probe": "false"});
+        self.create_with(id, nic).await;
+        Made { id, ip, host: 0, password: None }
+    }
+
+    /// One on a bridge, which is made with the first, at an address that is given from outside; and its first process.
+    pub(crate) async fn bridged(&self, ip: &str) -> (i64, u32) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        if run(self.netns.command("ip").args(["-o", "link"])).contains(" bench0:") {
+            // made with the first
+        } else {
+            self.netns.ip(&["link", "add", "bench0", "type", "bridge"]);
+            self.netns.ip(&["link", "set", "bench0", "up"]);
+        }
+        let nic = json!({"type": "nic", "nictype": "bridged", "name": "eth0", "parent": "bench0"});
+        self.create_with(id, nic).await;
+        let state = fine(self.api.get(&format!("/1.0/instances/{}/state", self.instance(id))).await);
+        let inner = state["metadata"]["pid"].as_u64().expect("a running instance has a first process");
+        let first = first_process(inner).expect("it runs");
+        let inside = format!("--net=/proc/{first}/ns/net");
+        run(Command::new("nsenter").args([&inside, "ip", "addr", "add", &format!("{ip}/24"), "dev", "eth0"]));
+        run(Command::new("nsenter").args([&inside, "ip", "link", "set", "eth0", "up"]));
+        (id, first)
+    }
+
+    async fn create_with(&self, id: i64, nic: Value) {
         let body = json!({
             "name": self.instance(id), "type": "container", "start": true,
             "source": {"type": "image", "fingerprint": self.image},
@@ -128,12 +158,10 @@ impl<'a> Incus<'a> {
                 "limits.processes": "2000", "security.nesting": "true"},
             "devices": {
                 "root": {"type": "disk", "path": "/", "pool": "pool", "size": "1GiB"},
-                "eth0": {"type": "nic", "nictype": "routed", "name": "eth0", "ipv4.address": ip.to_string(),
-                    "ipv4.neighbor_probe": "false"},
+                "eth0": nic,
             },
         });
         self.done(&fine(self.api.post("/1.0/instances", body).await)).await;
-        Made { id, ip, host: 0, password: None }
     }
 
     async fn act(&self, id: i64, what: &str, force: bool) {
@@ -142,7 +170,7 @@ impl<'a> Incus<'a> {
         self.done(&fine(self.api.put(&path, body).await)).await;
     }
 
-    async fn delete(&self, id: i64) {
+    pub(crate) async fn delete(&self, id: i64) {
         self.act(id, "stop", true).await;
         let path = format!("/1.0/instances/{}", self.instance(id));
         self.done(&fine(self.api.delete(&path).await)).await;
@@ -243,6 +271,16 @@ impl Drop for Incus<'_> {
             eprintln!("{} is left: {e}", self.dir.display());
         }
     }
+}
+
+/// The process that is this one to the daemon, in a process namespace of which it is, and 1 to itself.
+fn first_process(inner: u64) -> Option<u32> {
+    berth_tests::e2e::process::all().into_iter().map(|(pid, _)| pid).find(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        let numbers: Vec<&str> = numbers.split_whitespace().collect();
+        numbers.len() == 3 && numbers[1] == inner.to_string() && numbers[2] == "1"
+    })
 }
 
 /// The body of an answer that is no error.

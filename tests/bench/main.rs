@@ -1,20 +1,23 @@
-//! `berth-bench [life] [incus] [neighbour] [small]`: how fast and how small is this, on this machine, and what does a
+//! `berth-bench [life] [incus] [neighbour] [small] [network]`: how fast and how small is this, on this machine, and what does a
 //! hostile guest cost others? Figures only; nothing here fails because it is slow. Without a word: everything.
 //!
 //! * `life`: create, stop, start, reboot, delete, a burst, and what an idle VPS costs in memory
 //! * `incus`: the same of Debian's Incus, beside Berth's
 //! * `neighbour`: a neighbour's ssh and a fixed CPU task while another guest floods (Incus's too, with `incus`)
 //! * `small`: what the agent holds with a hundred VPSes
+//! * `network`: from VPS to VPS, beside veths and routes alone, and changes of rules (Incus's bridge too, with `incus`)
 //!
 //! Brings up a server, one host in a network namespace of its own and real guests, all under names of its own, and
 //! clears them away. Needs root, images (`BERTH_TEST_IMAGES`) and a throw-away Postgres (`BERTH_TEST_DATABASE_URL`).
 
+mod asked;
 mod figures;
 mod incus;
 mod life;
 mod memory;
 mod names;
 mod neighbour;
+mod network;
 mod small;
 
 use berth_tests::e2e::cell::Cell;
@@ -24,7 +27,7 @@ use crate::incus::{Incus, Theirs};
 use crate::neighbour::{Ours, measure};
 
 /// What can be asked for.
-const PARTS: [&str; 4] = ["life", "incus", "neighbour", "small"];
+const PARTS: [&str; 5] = ["life", "incus", "neighbour", "small", "network"];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -53,6 +56,8 @@ async fn main() {
     if wants("small") {
         small::run(&cell).await;
     }
+    let plain = if wants("network") { Some(network::run(&cell).await) } else { None };
+    table.print(); // before anything of others can go wrong
     if wants("incus")
         && let Some(incus) = Incus::start(&cell).await
     {
@@ -62,8 +67,11 @@ async fn main() {
             measure(&theirs, &cell.dir).await;
             theirs.end().await;
         }
+        if let Some(plain) = &plain {
+            network::run_theirs(&incus, plain).await;
+        }
     }
-    table.print();
+    drop(plain);
     table.print_beside();
     cell.finish().await;
 }

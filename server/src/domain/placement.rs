@@ -2,7 +2,7 @@
 //!
 //! Filter, then score. A host must be enrolled, not revoked, not cordoned, heard of within the last minute, in the
 //! wanted place, of the wanted architecture, and have room in memory, disk and CPU (CPU times the operator's
-//! overcommit, but guaranteed CPU without it). Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
+//! overcommit, but guaranteed CPU without it), and reach the other members of its private networks. Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
 //! small penalty for using them unevenly; a host that has the image unpacked already is worth a fifth of a host's load.
 //! Ties go to fewer VPSes, then to the smaller id, so the answer depends on nothing but the input.
 //!
@@ -42,6 +42,8 @@ pub struct Candidate {
     pub has_image: bool,
     /// Whether a pool of its location has a free address.
     pub has_address: bool,
+    /// Whether a VPS here would reach the members of the wanted private networks that other hosts have.
+    pub reaches_members: bool,
 }
 
 /// Amounts of what is sold.
@@ -119,6 +121,8 @@ pub enum Lack {
     Cpu(i64),
     /// This much CPU that is guaranteed to nobody.
     CpuGuarantee(i64),
+    /// A way to members of its private networks on other hosts.
+    Network,
     /// An address.
     Address,
 }
@@ -133,6 +137,7 @@ impl fmt::Display for Lack {
             Self::Memory(bytes) => write!(f, "{} of memory", Bytes(*bytes)),
             Self::Cpu(milli) => write!(f, "{} cores", *milli as f64 / 1000.0),
             Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
+            Self::Network => f.write_str("a way to the other servers of the networks"),
             Self::Address => f.write_str("an IPv4 address"),
         }
     }
@@ -148,6 +153,10 @@ impl fmt::Display for WhyNot {
             Lack::Disk(_) | Lack::Memory(_) | Lack::Cpu(_) | Lack::CpuGuarantee(_) => {
                 write!(f, "no host in {place} has {lack} free")
             }
+            Lack::Network => write!(
+                f,
+                "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that"
+            ),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
         }
     }
@@ -209,6 +218,7 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
         Some(Lack::Architecture)
     } else {
         lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
+            .or_else(|| (!c.reaches_members).then_some(Lack::Network))
             .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
     }
 }

@@ -27,11 +27,20 @@ pub struct Builder {
     pool: &'static str,
     rate_limit: u32,
     slow: Duration,
+    apart: bool,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { hosts: 1, replicas: 1, room: 8, pool: "10.77.0.0/24", rate_limit: 0, slow: Duration::ZERO }
+        Self {
+            hosts: 1,
+            replicas: 1,
+            room: 8,
+            pool: "10.77.0.0/24",
+            rate_limit: 0,
+            slow: Duration::ZERO,
+            apart: false,
+        }
     }
 }
 
@@ -70,6 +79,12 @@ impl Builder {
     #[must_use]
     pub fn slow_host(self, slow: Duration) -> Self {
         Self { slow, ..self }
+    }
+
+    /// Hosts have no address by which others reach them.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { apart: true, ..self }
     }
 
     /// Makes it.
@@ -131,7 +146,7 @@ impl Builder {
         let (id, token) = world.control.host(&format!("h{n}")).await;
         let link = Proxy::start(Upstream::Tcp(world.replicas[0].agents())).expect("a port is free");
         let capacity = Capacity { cpu_milli: 64_000, memory_bytes: self.room * MEMORY, disk_bytes: 1 << 40 };
-        let underlay = super::underlay(n).parse().ok();
+        let underlay = super::underlay(n).parse().ok().filter(|_| !self.apart);
         let mut behaviour = Behaviour { capacity, needs_images: true, underlay, ..Behaviour::default() };
         behaviour.create += self.slow;
         behaviour.start += self.slow;

@@ -345,6 +345,30 @@ async fn each_host_knows_where_the_members_of_its_networks_are() {
 }
 
 #[tokio::test]
+async fn a_server_is_made_where_it_reaches_the_others_of_its_networks() {
+    let w = World::builder().hosts(2).apart().start().await;
+    let blue = create(&w, "blue", "10.0.0.0/16", &["10.0.0.0/24"]).await;
+    let order = |name: &str, networks: Value| json!({"name": name, "server_type": w.plan, "image": w.image, "networks": networks});
+    w.cordon(1, true).await;
+    w.running(&w.api.post("/v1/servers", order("first", json!([blue["id"]]))).await.expect(201)).await;
+    w.cordon(1, false).await;
+    // the other host has more room, but no way to the first
+    for name in ["second", "third"] {
+        let created = w.api.post("/v1/servers", order(name, json!([blue["id"]]))).await.expect(201);
+        let id = w.running(&created).await;
+        assert!(w.guest_runs(0, id));
+    }
+    w.cordon(0, true).await;
+    let refused = w.api.post("/v1/servers", order("none", json!([blue["id"]]))).await;
+    let error = refused.refused(412, "resource_unavailable");
+    assert!(error["message"].as_str().unwrap().contains("other servers of the networks"), "{error}");
+    let apart = w.running(&w.api.post("/v1/servers", order("apart", json!([]))).await.expect(201)).await;
+    let error = attach(&w, apart, &blue, None).await.refused(412, "resource_unavailable");
+    assert!(error["message"].as_str().unwrap().contains("cannot reach"), "{error}");
+    w.finish().await;
+}
+
+#[tokio::test]
 async fn an_agent_is_told_of_interfaces_and_of_networks_it_does_not_know() {
     let w = World::builder().hosts(0).start().await;
     let mut host = RawHost::enrol(&w, "raw").await;

@@ -114,7 +114,77 @@ fn parse_rate(json: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::linux::net::tests::{Guest, in_namespace, spec};
+
+    /// On the wire, of each segment: its payload, and that with the headers of Ethernet, IP and TCP with time stamps.
+    const SEGMENT: (f64, f64) = (1448.0, 1514.0);
+
+    /// Mbit/s on the wire from the first to the second, or the other way. Slow starts do not count.
+    fn measure(a: &Guest, b: &Guest, reverse: bool) -> f64 {
+        let iperf = |guest: &Guest, args: &[&str]| {
+            let mut command = std::process::Command::new("nsenter");
+            command.args(["-t", &guest.pid().to_string(), "-n", "iperf3"]).args(args);
+            command
+        };
+        let mut server = iperf(b, &["--server", "--one-off"]);
+        let mut server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut args = vec!["--json", "--time", "4", "--omit", "2", "--client", "10.9.0.3"];
+        if reverse {
+            args.push("--reverse");
+        }
+        let began = Instant::now();
+        let said = loop {
+            let said = iperf(a, &args).output().unwrap();
+            let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+            if said.get("error").is_none() {
+                break said;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{said}"); // the server may not listen yet
+            std::thread::yield_now();
+        };
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let payload =
+            said["end"]["sum_received"]["bits_per_second"].as_f64().unwrap_or_else(|| panic!("{said}"));
+        payload / 1e6 * SEGMENT.1 / SEGMENT.0
+    }
+
+    #[test]
+    fn rates_hold_each_way_within_a_twentieth() {
+        in_namespace(|net, _| async move {
+            net.configure(&["10.9.0.0/16".to_owned()]).await.unwrap();
+            let (a, b) = (Guest::start(), Guest::start());
+            for (id, guest, ip) in [(1, &a, Ipv4Addr::new(10, 9, 0, 2)), (2, &b, Ipv4Addr::new(10, 9, 0, 3))]
+            {
+                net.attach(VpsId(id), guest.pid(), &spec(ip, &format!("02:00:00:00:00:0{id}")))
+                    .await
+                    .unwrap();
+                guest.configure(&ip.to_string());
+            }
+            for mbit in [10, 100, 1000] {
+                net.shape(VpsId(1), mbit).await.unwrap();
+                for reverse in [false, true] {
+                    let wanted = f64::from(i32::try_from(mbit).unwrap());
+                    // a busy machine may give the two programs too little time, so they have some tries
+                    let mut got = 0.0;
+                    for _ in 0..5 {
+                        got = measure(&a, &b, reverse);
+                        if (got / wanted - 1.0).abs() <= 0.05 {
+                            break;
+                        }
+                    }
+                    println!("{} the guest: {got:.1} of {mbit} Mbit/s", if reverse { "to" } else { "from" });
+                    assert!((got / wanted - 1.0).abs() <= 0.05, "{got:.1} where {mbit} Mbit/s are wanted");
+                }
+            }
+            net.detach(VpsId(1)).await.unwrap();
+            net.detach(VpsId(2)).await.unwrap();
+        });
+    }
 
     #[test]
     fn a_bucket_is_found_among_others() {

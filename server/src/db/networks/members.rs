@@ -264,6 +264,21 @@ async fn join(tx: &mut PgConnection, held: &Held, vps: VpsId, order: &Order) -> 
     if networks.len() >= MAX_OF_VPS {
         return Err(Error::LimitExceeded(format!("a server can be in at most {MAX_OF_VPS} networks")));
     }
+    let lost = sqlx::query_scalar!(
+        "select h.name from vps w join hosts h on h.id = w.host_id
+         where w.id = $2 and exists (select from vps_networks m join vps v on v.id = m.vps_id
+                                            join hosts o on o.id = v.host_id
+                                     where m.network_id = $1 and m.leaving_generation is null and o.id <> h.id
+                                       and not hosts_reach(h.facts, o.facts))",
+        held.id.0,
+        vps.0
+    );
+    if let Some(host) = lost.fetch_optional(&mut *tx).await? {
+        return Err(Error::ResourceUnavailable(format!(
+            "the host {host} of this server cannot reach the hosts of the network's other servers: hosts need VXLAN \
+             and an address among hosts for that"
+        )));
+    }
     let members = sqlx::query_scalar!(
         r#"select count(*) as "count!" from vps_networks where network_id = $1"#,
         held.id.0

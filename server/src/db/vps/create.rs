@@ -147,7 +147,7 @@ async fn attempt_create(
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
         all.fetch_all(&mut *tx).await?;
     }
-    let candidates = candidates(&mut tx, &order.image.sha256).await?;
+    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks).await?;
     let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
     let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
         return Ok(None);
@@ -173,7 +173,12 @@ async fn attempt_create(
     Ok(Some((id, hosts, action)))
 }
 
-async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Candidate>> {
+async fn candidates(
+    tx: &mut PgConnection,
+    image_sha256: &str,
+    networks: &[NetworkId],
+) -> Result<Vec<Candidate>> {
+    let networks: Vec<i64> = networks.iter().map(|network| network.0).collect();
     let rows = sqlx::query!(
         r#"select h.id, d.location_id, h.datacenter_id,
                   h.enrolled_at is not null and h.revoked_at is null as "enrolled!", h.cordoned,
@@ -186,9 +191,13 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
                           where p.location_id = d.location_id and not a.held
                             and (a.released_at is null or a.released_at
                                  <= clock_timestamp() - make_interval(secs => p.quarantine_s))
-                            and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!"
+                            and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!",
+                  not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
+                              where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
+                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
-        image_sha256
+        image_sha256,
+        &networks
     );
     let rows = rows.fetch_all(tx).await?.into_iter().map(|r| Candidate {
         host: r.id.into(),
@@ -214,6 +223,7 @@ async fn candidates(tx: &mut PgConnection, image_sha256: &str) -> Result<Vec<Can
         vps_count: r.vps_count,
         has_image: r.has_image,
         has_address: r.has_address,
+        reaches_members: r.reaches_members,
     });
     Ok(rows.collect())
 }

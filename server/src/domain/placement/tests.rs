@@ -24,6 +24,7 @@ fn host(id: i64) -> Candidate {
         vps_count: 0,
         has_image: false,
         has_address: true,
+        reaches_members: true,
     }
 }
 
@@ -80,6 +81,11 @@ fn each_filter_says_what_was_missing() {
             full(Resources { cpu_guarantee_milli: all.cpu_milli - 499, ..Resources::default() }),
             Place::Anywhere,
             "0.5 guaranteed cores",
+        ),
+        (
+            Candidate { reaches_members: false, ..host(1) },
+            Place::Anywhere,
+            "the other servers of the networks",
         ),
         (Candidate { has_address: false, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
     ] {
