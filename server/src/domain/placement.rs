@@ -40,8 +40,32 @@ pub struct Candidate {
     pub vps_count: i64,
     /// Whether the wanted image stands ready there.
     pub has_image: bool,
-    /// Whether a pool of its location has a free address.
+    /// Whether a pool of its location has a free IPv4 address.
     pub has_address: bool,
+    /// What IPv6 pools its location has.
+    pub prefixes: Prefixes,
+}
+
+/// What IPv6 pools a location has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefixes {
+    /// None.
+    None,
+    /// Some, in which no /64 is free.
+    Full,
+    /// Some, in which a /64 is free.
+    Free,
+}
+
+/// Whether a new VPS gets a /64 out of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixNeed {
+    /// It gets none.
+    None,
+    /// It gets one where there are pools.
+    IfThere,
+    /// It gets one.
+    Sure,
 }
 
 /// Amounts of what is sold.
@@ -67,6 +91,8 @@ pub struct Need {
     pub architecture: String,
     /// Whether it gets an IPv4 address.
     pub address: bool,
+    /// Whether it gets a /64 of IPv6.
+    pub prefix: PrefixNeed,
     /// Where it must be.
     pub place: Place,
 }
@@ -119,8 +145,10 @@ pub enum Lack {
     Cpu(i64),
     /// This much CPU that is guaranteed to nobody.
     CpuGuarantee(i64),
-    /// An address.
+    /// An IPv4 address.
     Address,
+    /// A /64 of IPv6.
+    Prefix,
 }
 
 /// What is missing, as a noun.
@@ -134,6 +162,7 @@ impl fmt::Display for Lack {
             Self::Cpu(milli) => write!(f, "{} cores", *milli as f64 / 1000.0),
             Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
             Self::Address => f.write_str("an IPv4 address"),
+            Self::Prefix => f.write_str("an IPv6 address"),
         }
     }
 }
@@ -149,6 +178,7 @@ impl fmt::Display for WhyNot {
                 write!(f, "no host in {place} has {lack} free")
             }
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
+            Lack::Prefix => write!(f, "no IPv6 address is free in {place}"),
         }
     }
 }
@@ -210,6 +240,15 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
     } else {
         lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
             .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
+            .or_else(|| lacks_prefix(c.prefixes, need.prefix).then_some(Lack::Prefix))
+    }
+}
+
+fn lacks_prefix(there: Prefixes, need: PrefixNeed) -> bool {
+    match need {
+        PrefixNeed::None => false,
+        PrefixNeed::IfThere => there == Prefixes::Full,
+        PrefixNeed::Sure => there != Prefixes::Free,
     }
 }
 

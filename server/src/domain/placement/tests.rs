@@ -24,6 +24,7 @@ fn host(id: i64) -> Candidate {
         vps_count: 0,
         has_image: false,
         has_address: true,
+        prefixes: Prefixes::None,
     }
 }
 
@@ -37,6 +38,7 @@ fn need() -> Need {
         },
         architecture: "x86".into(),
         address: true,
+        prefix: PrefixNeed::IfThere,
         place: Place::Anywhere,
     }
 }
