@@ -39,6 +39,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
         },
         net: NetSpec {
             ipv4: Some([10, 0, 0, 2].into()),
+            ipv6: None,
             floating: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,

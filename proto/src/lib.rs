@@ -41,7 +41,7 @@ pub use report::{
 pub use signal::stop_signal;
 pub use spec::{
     Access, ArchiveFormat, Desired, HostSettings, ImageRef, LimitName, Limits, NetSpec, Power, RestartPolicy,
-    StopMode, VpsSpec, Watch,
+    StopMode, VpsSpec, Watch, own_ipv6,
 };
 pub use stream::{ConsoleControl, LARGEST_MESSAGE, Stream, StreamOffer, close, stream_path};
 pub use token::{BadEnrolToken, EnrolToken};

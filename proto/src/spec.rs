@@ -1,7 +1,8 @@
 //! Desired state: what the control plane wants a host to hold.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Firewall, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
@@ -311,12 +312,15 @@ pub enum LimitName {
     Unknown,
 }
 
-/// The network of a VPS: one routed interface with a /32 and an on-link gateway, and one for each private network.
+/// The network of a VPS: one routed interface with a /32, a /64 of IPv6 and on-link gateways, and one for each private network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSpec {
     /// Public or NAT address; none for a VPS without IPv4.
     #[serde(default)]
     pub ipv4: Option<Ipv4Addr>,
+    /// A /64 of IPv6 that is routed to the guest, which has its first host address (`<prefix>::1`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Net>,
     /// Further addresses that are routed to the guest, which configures them itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<Ipv4Addr>,
@@ -331,6 +335,13 @@ pub struct NetSpec {
     /// Its interfaces in private networks, in the order in which they came.
     #[serde(default)]
     pub private: Vec<PrivateNic>,
+}
+
+/// The guest's own address in its /64 ([`NetSpec::ipv6`]), with the length of the prefix.
+#[must_use]
+pub fn own_ipv6(prefix: Ipv6Net) -> Ipv6Net {
+    let first = Ipv6Addr::from(u128::from(prefix.network()) | 1);
+    Ipv6Net::new_assert(first, prefix.prefix_len())
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.

@@ -75,8 +75,8 @@ async fn inventory(app: &App) -> anyhow::Result<FirstStart> {
         let new = db::pools::NewPool {
             name: Slug::parse("name", "nat")?,
             location: location.id,
-            cidr: app.config.nat_pool,
-            kind: db::pools::Kind::Nat,
+            cidr: app.config.nat_pool.into(),
+            kind: Some(db::pools::Kind::Nat),
             quarantine_s: db::pools::QUARANTINE_S,
         };
         db::pools::create(app, &new).await?;

@@ -143,7 +143,7 @@ pub async fn holds(db: &PgPool, vpses: i64) {
     wait::until(&format!("{vpses} VPSes to be held"), Duration::from_secs(30), async || {
         let found: (i64, i64) = sqlx::query_as(
             "select (select count(*) from vps where deleted_at is null),
-                    (select count(*) from addresses where vps_id is not null)",
+                    (select count(*) from addresses where vps_id is not null and family(ip) = 4)",
         )
         .fetch_one(db)
         .await

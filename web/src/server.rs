@@ -113,6 +113,8 @@ pub struct ServerView {
     pub traffic: Traffic,
     /// Its address.
     pub ipv4: Option<String>,
+    /// The first host address of its /64 of IPv6.
+    pub ipv6: Option<String>,
     /// Name of its plan.
     pub plan: String,
     /// CPU.
@@ -169,7 +171,7 @@ impl ServerView {
     /// What one types to get in.
     #[must_use]
     pub fn ssh(&self) -> Option<String> {
-        self.ipv4.as_ref().map(|ip| format!("ssh root@{ip}"))
+        self.ipv4.as_ref().or(self.ipv6.as_ref()).map(|ip| format!("ssh root@{ip}"))
     }
 }
 

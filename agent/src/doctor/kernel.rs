@@ -49,6 +49,12 @@ pub(super) fn checks(config: &LinuxConfig) -> Vec<Check> {
             "servers in private networks reach each other on this host only; load the module vxlan",
         ),
         Check::wanted(
+            "ipv6",
+            Path::new("/proc/sys/net/ipv6/conf").exists(),
+            "in the kernel",
+            "servers have no IPv6, also those that were given addresses; boot without ipv6.disable=1",
+        ),
+        Check::wanted(
             "wireguard",
             has_module("wireguard"),
             "kernel module",

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use berth_proto::{VpsFault, VpsSpec};
+use berth_proto::{VpsFault, VpsSpec, own_ipv6};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -22,7 +22,7 @@ use super::ids::Range;
 use super::{LinuxHost, asked, host_key, make_private_dir, net, resolvers};
 use crate::failpoint;
 use crate::host::{Fault, Guest, Host as _};
-use crate::monitor::wire::{CloudInit, FirstBoot, FromMonitor, GuestNet, Start, ToMonitor};
+use crate::monitor::wire::{CloudInit, FirstBoot, FromMonitor, GuestNet, GuestNet6, Start, ToMonitor};
 use crate::monitor::{self};
 
 /// How long a start may take before it is given up; on a machine under heavy load it can take seconds.
@@ -148,6 +148,11 @@ impl LinuxHost {
             cgroups_v1: groups.v1,
             cgroup_v2,
             net: spec.net.ipv4.map(|address| GuestNet { address, gateway: net::GATEWAY }),
+            net6: spec
+                .net
+                .ipv6
+                .filter(|_| net::knows_ipv6())
+                .map(|prefix| GuestNet6 { address: own_ipv6(prefix), gateway: net::GATEWAY6 }),
             resolvers,
             lxcfs,
             devices: self.devices.clone(),

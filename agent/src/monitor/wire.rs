@@ -8,11 +8,12 @@
 //! Agent and monitor may be of different releases, since monitors outlive agents: unknown fields are ignored, new ones
 //! have defaults.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use berth_proto::{ExecSpec, Exit, FileTask, VpsId};
 use chrono::{DateTime, Utc};
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 /// Everything that the monitor needs to start one guest.
@@ -52,6 +53,9 @@ pub struct Start {
     pub cgroup_v2: PathBuf,
     /// Address of `eth0`; none for a guest without a network.
     pub net: Option<GuestNet>,
+    /// IPv6 of `eth0`, which the agent has configured; for the guest's own configuration files.
+    #[serde(default)]
+    pub net6: Option<GuestNet6>,
     /// Resolvers for the guest.
     pub resolvers: Vec<IpAddr>,
     /// A running lxcfs.
@@ -78,6 +82,15 @@ pub struct GuestNet {
     pub address: Ipv4Addr,
     /// The on-link gateway.
     pub gateway: Ipv4Addr,
+}
+
+/// The guest's side of its IPv6.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GuestNet6 {
+    /// Its address, with the length of its prefix.
+    pub address: Ipv6Net,
+    /// The on-link gateway.
+    pub gateway: Ipv6Addr,
 }
 
 /// What a guest finds when it starts for the first time.

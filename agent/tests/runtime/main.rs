@@ -21,6 +21,7 @@ mod limits;
 mod metadata;
 mod outside;
 mod shapes;
+mod six;
 mod small;
 mod stops;
 mod tiny;

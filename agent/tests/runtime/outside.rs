@@ -15,6 +15,9 @@ use crate::world::{sh, wait_for};
 /// Its address, as seen from the host under test.
 pub(crate) const ADDRESS: &str = "198.51.100.1";
 
+/// The same of IPv6.
+pub(crate) const ADDRESS6: &str = "2001:db8:ff::1";
+
 /// The network namespace that the tests were started in. To be called before a test leaves it.
 pub(crate) fn home() -> &'static File {
     static HOME: OnceLock<File> = OnceLock::new();
@@ -37,7 +40,11 @@ impl Outside {
         sh(&format!(
             "ip link add up0 type veth peer name up0 netns {pid} && ip addr add 198.51.100.2/24 dev up0 && ip link set up0 up
              nsenter -t {pid} -n sh -c 'ip link set lo up && ip addr add {ADDRESS}/24 dev up0 && ip link set up0 up'
-             ip route add default via {ADDRESS}"
+             ip route add default via {ADDRESS}
+             if [ -d /proc/sys/net/ipv6 ]; then
+                 ip -6 addr add 2001:db8:ff::2/64 dev up0 nodad && ip -6 route add default via {ADDRESS6}
+                 nsenter -t {pid} -n sh -c 'ip -6 addr add {ADDRESS6}/64 dev up0 nodad && ip -6 route add default via 2001:db8:ff::2'
+             fi"
         ));
         outside
     }

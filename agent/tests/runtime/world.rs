@@ -126,6 +126,7 @@ impl World {
             limits: PLAN,
             net: NetSpec {
                 ipv4: Some(Ipv4Addr::new(10, 77, 0, last + 2)),
+                ipv6: None,
                 floating: Vec::new(),
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,

@@ -1,7 +1,5 @@
 //! Who had an address. Complaints about an address come days after the fact, and name a time.
 
-use std::net::IpAddr;
-
 use axum::Json;
 use axum::extract::{Query, State};
 use chrono::{DateTime, Utc};
@@ -14,13 +12,14 @@ use crate::api::Problems;
 use crate::app::App;
 use crate::auth::Operator;
 use crate::db::addresses::{self, Holder};
+use crate::domain::family::parse_held;
 use crate::error::{Error, Result};
 
 /// Which address, and when.
 #[derive(Clone, Debug, Deserialize, IntoParams, clap::Args)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Question {
-    /// The address.
+    /// The address; of IPv6 any in the /64.
     ip: String,
     /// A time, such as 2026-02-09T12:00:00Z; without one all who had the address, the newest first.
     #[arg(long)]
@@ -35,8 +34,7 @@ struct HoldersResponse {
 
 /// Who had an address.
 pub(super) async fn holders(app: &App, question: &Question) -> Result<Vec<Holder>> {
-    let ip: IpAddr =
-        question.ip.parse().map_err(|_| Error::invalid("ip", "must be an address such as 192.0.2.7"))?;
+    let ip = parse_held("ip", &question.ip)?;
     let at = question.at.as_ref().map(|at| DateTime::parse_from_rfc3339(at)).transpose();
     let at = at.map_err(|_| Error::invalid("at", "must be a time such as 2026-02-09T12:00:00Z"))?;
     addresses::holders(&app.db, ip, at.map(|at| at.with_timezone(&Utc))).await

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,18 +19,19 @@ use crate::db::pools::{Kind, Pool, QUARANTINE_S};
 use crate::domain::names::Slug;
 use crate::error::{Error, Result};
 
-/// A new pool. Its network's own, first and broadcast address are not given out.
+/// A new pool. Of IPv4 the network's own, first and broadcast address are not given out; of IPv6 each VPS gets a /64, and
+/// the first one is not given out where there are others.
 #[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::NewPool)]
 pub(super) struct NewPool {
     /// Its name.
     name: String,
-    /// IPv4 network in CIDR notation, /16 to /30.
+    /// Network in CIDR notation: of IPv4 a /16 to /30, of IPv6 a /32 to /64.
     cidr: String,
-    /// How its addresses reach the world.
-    #[arg(long, value_enum, default_value = "nat")]
+    /// How its addresses reach the world: by default by NAT for IPv4, and routed for IPv6, which is not translated.
+    #[arg(long, value_enum)]
     #[serde(default)]
-    kind: Kind,
+    kind: Option<Kind>,
     /// Where its addresses are given out, by id or name; not needed while there is only one location.
     #[arg(long)]
     #[schema(value_type = Option<String>)]
@@ -73,10 +74,10 @@ pub(super) async fn list(app: &App) -> Result<Vec<Pool>> {
 /// Makes a pool.
 pub(super) async fn create(app: &App, new: NewPool) -> Result<Pool> {
     let name = Slug::parse("name", &new.name)?;
-    let cidr: Ipv4Net = new
+    let cidr: IpNet = new
         .cidr
         .parse()
-        .map_err(|_| Error::invalid("cidr", "must be an IPv4 network such as 192.0.2.0/24"))?;
+        .map_err(|_| Error::invalid("cidr", "must be a network such as 192.0.2.0/24 or 2001:db8::/48"))?;
     let location = places::find_location(app, new.location.as_ref()).await?.id;
     db::pools::create(
         app,

@@ -1,18 +1,19 @@
 //! Addresses: whose each one is, and who had it before.
 //!
-//! Every usable address of a pool is a row, so handing one out is a row lock. A row belongs to a primary or floating IP,
+//! Every usable address of a pool is a row, so handing one out is a row lock. Of an IPv6 pool a row is a /64; there are
+//! too many to make them all at once, so a batch is made whenever none is free. A row belongs to a primary or floating IP,
 //! and through it to a project; `vps_id` says to which VPS it is routed. Nothing but [`change`] writes either, so the history has
 //! no gaps.
 //!
 //! An address that is given back rests for its pool's quarantine: packets of old connections and names that are still
 //! cached must not reach a stranger. Among the free ones the one that rested longest goes first.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
+use super::pools;
+use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
 
@@ -46,36 +47,56 @@ impl Owner {
 /// one of those requests will fail.
 pub(super) async fn take(
     tx: &mut PgConnection,
-    location: LocationId,
+    (location, family): (LocationId, Family),
     owner: Owner,
     vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
-    let free = if wait {
+    let mut free = find(tx, location, family, wait).await?;
+    if free.is_none() && family == Family::V6 {
+        // Others may have made rows while this waited for the pools.
+        pools::hold_prefixes(tx, location).await?;
+        free = find(tx, location, family, wait).await?;
+        while free.is_none() && pools::make_rows(tx, location).await? {
+            free = find(tx, location, family, wait).await?;
+        }
+    }
+    if let Some(ip) = free {
+        change(tx, ip, Some(owner), vps).await?;
+    }
+    Ok(free)
+}
+
+/// Locks a free address.
+async fn find(
+    tx: &mut PgConnection,
+    location: LocationId,
+    family: Family,
+    wait: bool,
+) -> Result<Option<IpNet>> {
+    Ok(if wait {
         let exact = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and not a.held
+             where p.location_id = $1 and family(p.cidr) = $2 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a",
-            location.0
+            location.0,
+            family.number()
         );
         exact.fetch_optional(&mut *tx).await?
     } else {
         let quick = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and not a.held
+             where p.location_id = $1 and family(p.cidr) = $2 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a skip locked",
-            location.0
+            location.0,
+            family.number()
         );
         quick.fetch_optional(&mut *tx).await?
-    };
-    if let Some(ip) = free {
-        change(tx, ip, Some(owner), vps).await?;
-    }
-    Ok(free)
+    })
 }
 
 /// As [`take`], for whoever holds nothing that those could wait for who are about to take addresses.
@@ -84,18 +105,18 @@ pub(super) async fn take(
 /// `resource_unavailable`, with the location's name.
 pub(super) async fn reserve(
     tx: &mut PgConnection,
-    location: LocationId,
+    (location, family): (LocationId, Family),
     owner: Owner,
     vps: Option<VpsId>,
 ) -> Result<IpNet> {
     for wait in [false, true] {
-        if let Some(ip) = take(tx, location, owner, vps, wait).await? {
+        if let Some(ip) = take(tx, (location, family), owner, vps, wait).await? {
             return Ok(ip);
         }
     }
     let name = sqlx::query_scalar!("select name from locations where id = $1", location.0);
     let name = name.fetch_one(tx).await?;
-    Err(Error::ResourceUnavailable(format!("no IPv4 address is free in location {name}")))
+    Err(Error::ResourceUnavailable(format!("no {family} address is free in location {name}")))
 }
 
 /// Writes who has an address from now on; without an owner it is free after its quarantine. The caller holds its row.
@@ -145,7 +166,7 @@ pub(super) async fn change(
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = operators::AddressHolder)]
 pub struct Holder {
-    /// The address.
+    /// The address; of IPv6 the /64.
     pub ip: String,
     /// The project that held it.
     #[schema(value_type = i64)]
@@ -167,16 +188,16 @@ pub struct Holder {
 }
 
 /// Who had an address at a time, or ever: the newest first, and at most the newest thousand.
-pub async fn holders(db: &PgPool, ip: IpAddr, at: Option<DateTime<Utc>>) -> Result<Vec<Holder>> {
+pub async fn holders(db: &PgPool, ip: IpNet, at: Option<DateTime<Utc>>) -> Result<Vec<Holder>> {
     let found = sqlx::query_as!(
         Holder,
-        r#"select host(h.ip) as "ip!", h.project_id, p.name as "project?", h.primary_ip_id, h.floating_ip_id,
+        r#"select abbrev(h.ip) as "ip!", h.project_id, p.name as "project?", h.primary_ip_id, h.floating_ip_id,
                   h.vps_id, v.name as "vps?", h.from_at, h.until_at
            from address_history h left join projects p on p.id = h.project_id left join vps v on v.id = h.vps_id
            where h.ip = $1
              and ($2::timestamptz is null or (h.from_at <= $2 and (h.until_at is null or h.until_at > $2)))
            order by h.from_at desc, h.id desc limit $3"#,
-        IpNet::from(ip),
+        ip,
         at,
         MOST_ENTRIES
     );

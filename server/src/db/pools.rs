@@ -1,11 +1,14 @@
 //! Address pools. Every usable address becomes a row of `addresses`, so handing one out is a row lock
 //! (see [`addresses`](super::addresses)).
+//!
+//! An IPv6 pool is a prefix whose /64 are given out. Their rows are made in batches, as they are needed: a /32 has four
+//! thousand millions of them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use chrono::{DateTime, Utc};
-use ipnet::{IpNet, Ipv4Net};
-use sqlx::PgPool;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use sqlx::{PgConnection, PgPool};
 
 use crate::app::App;
 use crate::db::hosts;
@@ -29,7 +32,7 @@ use crate::ids::LocationId;
 #[schema(as = operators::PoolKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Private addresses, which leave the host by source NAT.
+    /// Private IPv4 addresses, which leave the host by source NAT.
     #[default]
     Nat,
     /// Addresses that the network around routes to the hosts.
@@ -50,7 +53,7 @@ pub struct Pool {
     pub cidr: String,
     /// `nat` or `routed`.
     pub kind: String,
-    /// Addresses that projects can get.
+    /// Addresses that projects can get; of IPv6 these are /64.
     pub addresses: i64,
     /// Addresses that projects have.
     pub used: i64,
@@ -70,9 +73,9 @@ pub struct NewPool {
     /// Where its addresses are given out.
     pub location: LocationId,
     /// Its network.
-    pub cidr: Ipv4Net,
-    /// How its addresses reach the world.
-    pub kind: Kind,
+    pub cidr: IpNet,
+    /// How its addresses reach the world; by default by NAT for IPv4, and routed for IPv6.
+    pub kind: Option<Kind>,
     /// Seconds that an address rests after it was given back.
     pub quarantine_s: i64,
 }
@@ -89,7 +92,8 @@ pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
     let all = sqlx::query_as!(
         Pool,
         r#"select p.id, p.name, l.name as location, p.cidr::text as "cidr!", p.kind, p.created_at,
-                  count(a.ip) as "addresses!", count(*) filter (where a.held) as "used!", p.quarantine_s,
+                  case family(p.cidr) when 4 then count(a.ip)
+                       else greatest((1::bigint << (64 - masklen(p.cidr))) - 1, 1) end as "addresses!", count(*) filter (where a.held) as "used!", p.quarantine_s,
                   count(*) filter (where not a.held
                     and a.released_at > now() - make_interval(secs => p.quarantine_s)) as "resting!"
            from pools p join locations l on l.id = p.location_id left join addresses a on a.pool_id = p.id
@@ -98,21 +102,27 @@ pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
     Ok(all.fetch_all(db).await?)
 }
 
-/// Makes a pool and all its addresses; the hosts of its location are told.
+/// Makes a pool and, of IPv4, all its addresses; the hosts of its location are told.
 pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
-    let usable = usable(new.cidr)?;
+    let usable = match new.cidr {
+        IpNet::V4(cidr) => usable(cidr)?,
+        IpNet::V6(cidr) => prefix(cidr).map(|()| (Ipv4Addr::UNSPECIFIED, 0))?,
+    };
     let quarantine_s = quarantine(new.quarantine_s)?;
     let mut tx = app.db.begin().await?;
     let told = hosts::touch(&mut tx, Some(new.location)).await?;
-    let kind = match new.kind {
-        Kind::Nat => "nat",
-        Kind::Routed => "routed",
+    let kind = match (new.kind, new.cidr) {
+        (Some(Kind::Nat), IpNet::V6(_)) => {
+            return Err(Error::invalid("kind", "must be 'routed': IPv6 addresses are not translated"));
+        }
+        (None | Some(Kind::Nat), IpNet::V4(_)) => "nat",
+        (None | Some(Kind::Routed), _) => "routed",
     };
     let made = sqlx::query_scalar!(
         "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",
         new.name.as_str(),
         new.location.0,
-        IpNet::V4(new.cidr.trunc()),
+        new.cidr.trunc(),
         kind,
         quarantine_s
     );
@@ -167,7 +177,8 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
         .await?
         .ok_or(Error::NotFound("pool"))?;
     let told = hosts::touch(&mut tx, Some(location.into())).await?;
-    // A create that is about to take one of them has it locked; wait for its end and look then.
+    // A create that is about to take one of them, or to make some, has it locked; wait for its end and look then.
+    sqlx::query!("select from pools where id = $1 for update", id).execute(&mut *tx).await?;
     sqlx::query!("select from addresses where pool_id = $1 order by ip for update", id)
         .execute(&mut *tx)
         .await?;
@@ -182,6 +193,85 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
     tx.commit().await?;
     hosts::wake(app, &told);
     Ok(())
+}
+
+/// /64 that get their rows at once.
+const BATCH: i64 = 256;
+
+/// Locks the IPv6 pools of a location, so that nobody else makes rows of them meanwhile.
+pub(super) async fn hold_prefixes(tx: &mut PgConnection, location: LocationId) -> Result<()> {
+    let all = sqlx::query!(
+        "select from pools where location_id = $1 and family(cidr) = 6 order by id for update",
+        location.0
+    );
+    all.execute(tx).await?;
+    Ok(())
+}
+
+/// Makes rows for more /64 of the first IPv6 pool of a location that has some without; false when none has. The caller
+/// holds the pools.
+pub(super) async fn make_rows(tx: &mut PgConnection, location: LocationId) -> Result<bool> {
+    let pool = sqlx::query!(
+        r#"select id, cidr as "cidr: IpNet", made from pools
+           where location_id = $1 and family(cidr) = 6
+             and made < greatest((1::bigint << (64 - masklen(cidr))) - 1, 1)
+           order by id limit 1"#,
+        location.0
+    );
+    let Some(pool) = pool.fetch_optional(&mut *tx).await? else { return Ok(false) };
+    let IpNet::V6(cidr) = pool.cidr else { return Ok(false) };
+    let until = (pool.made + BATCH).min(subnets(cidr));
+    let fresh: Vec<IpNet> = (pool.made..until).map(|n| subnet(cidr, n).into()).collect();
+    sqlx::query!("insert into addresses (ip, pool_id) select unnest($1::inet[]), $2", &fresh, pool.id)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("update pools set made = $2 where id = $1", pool.id, until).execute(tx).await?;
+    Ok(true)
+}
+
+/// How many /64 of a prefix can be given out. The first is left out, in which routers and hosts like to have their own
+/// addresses; but not where it is all that there is.
+fn subnets(cidr: Ipv6Net) -> i64 {
+    ((1_i64 << (64 - cidr.prefix_len())) - 1).max(1)
+}
+
+/// The /64 with this number, from 0 on, of those that can be given out.
+fn subnet(cidr: Ipv6Net, n: i64) -> Ipv6Net {
+    let first = u128::from(cidr.prefix_len() < 64);
+    let n = u128::from(n.unsigned_abs()) + first;
+    Ipv6Net::new_assert(Ipv6Addr::from(u128::from(cidr.network()) + (n << 64)), 64)
+}
+
+/// Refuses what cannot be an IPv6 pool.
+fn prefix(cidr: Ipv6Net) -> Result<()> {
+    let invalid = |why: String| Err(Error::invalid("cidr", why));
+    if !(32..=64).contains(&cidr.prefix_len()) {
+        return invalid(format!(
+            "an IPv6 pool is a /32 at most and a /64 at least, not a /{}",
+            cidr.prefix_len()
+        ));
+    }
+    if cidr.addr() != cidr.network() {
+        return invalid(format!("has host bits set; the network is {}", cidr.trunc()));
+    }
+    for (reserved, what) in RESERVED6 {
+        if reserved.contains(&cidr) || cidr.contains(reserved) {
+            return invalid(format!("{cidr} cannot be used: {reserved} is {what}"));
+        }
+    }
+    Ok(())
+}
+
+const RESERVED6: &[(Ipv6Net, &str)] = &[
+    (net6(0, 0, 32), "for loopback and addresses of IPv4"),
+    (net6(0x64, 0xff9b, 32), "for the translation of IPv4"),
+    (net6(0x2002, 0, 16), "for tunnels through IPv4"),
+    (net6(0xfe80, 0, 10), "link-local"),
+    (net6(0xff00, 0, 8), "multicast"),
+];
+
+const fn net6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
 /// The first address of a pool that a VPS can get, and how many there are. The network's own address, its broadcast
@@ -227,6 +317,38 @@ mod tests {
         assert_eq!(of("192.0.2.8/29").unwrap(), ("192.0.2.10".into(), 5)); // .10 to .14
         assert_eq!(of("10.214.0.0/20").unwrap(), ("10.214.0.2".into(), 4093));
         assert_eq!(of("10.1.0.0/16").unwrap(), ("10.1.0.2".into(), 65533));
+    }
+
+    #[test]
+    fn the_first_subnet_of_a_prefix_is_not_given_out() {
+        let of = |cidr: &str, n: i64| {
+            let cidr = cidr.parse().unwrap();
+            prefix(cidr).unwrap();
+            (subnet(cidr, n).to_string(), subnets(cidr))
+        };
+        assert_eq!(of("2001:db8::/48", 0), ("2001:db8:0:1::/64".into(), 65_535));
+        assert_eq!(of("2001:db8::/48", 65_534), ("2001:db8:0:ffff::/64".into(), 65_535));
+        assert_eq!(of("2001:db8::/32", 4_294_967_294), ("2001:db8:ffff:ffff::/64".into(), 4_294_967_295));
+        assert_eq!(of("2001:db8:0:6::/63", 0), ("2001:db8:0:7::/64".into(), 1));
+        assert_eq!(of("2001:db8:0:7::/64", 0), ("2001:db8:0:7::/64".into(), 1));
+    }
+
+    #[test]
+    fn impossible_prefixes_are_refused() {
+        for (cidr, why) in [
+            ("2001::/31", "/32 at most"),
+            ("2001:db8::/65", "/64 at least"),
+            ("2001:db8::1/64", "2001:db8::/64"),
+            ("fe80::/64", "link-local"),
+            ("ff02::/32", "multicast"),
+            ("::/64", "loopback"),
+            ("::ffff:0:0/64", "loopback"),
+            ("2002:c000:204::/48", "tunnels"),
+        ] {
+            let cidr: Ipv6Net = cidr.parse().unwrap();
+            let error = prefix(cidr).unwrap_err().to_string();
+            assert!(error.contains(why), "{cidr}: {error}");
+        }
     }
 
     #[test]

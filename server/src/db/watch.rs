@@ -41,11 +41,12 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   (v.isolated_at is not null or v.traffic_suspended) as "isolated!",
                   p.blocked_ports as "blocked_ports: Json<Vec<BlockedPort>>",
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
-                  a.ip as "ip?: IpNet",
+                  a.ip as "ip?: IpNet", a6.ip as "prefix?: IpNet",
                   array(select f.ip from addresses f where f.vps_id = v.id and f.floating_ip_id is not null
                         order by f.ip) as "floating!: Vec<IpNet>"
            from vps v join images i on i.id = v.image_id join plans p on p.id = v.plan_id
-                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
+                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null and family(a.ip) = 4
+                left join addresses a6 on a6.vps_id = v.id and a6.primary_ip_id is not null and family(a6.ip) = 6
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
            order by v.host_seq, v.id"#,
         host,
@@ -160,6 +161,7 @@ struct Row {
     stop_signal: Option<String>,
     default_user: Option<String>,
     ip: Option<IpNet>,
+    prefix: Option<IpNet>,
     floating: Vec<IpNet>,
 }
 
@@ -172,6 +174,10 @@ impl Row {
         let ipv4 = match self.ip {
             Some(IpNet::V4(net)) => Some(net.addr()),
             Some(IpNet::V6(_)) | None => None,
+        };
+        let ipv6 = match self.prefix {
+            Some(IpNet::V6(net)) => Some(net),
+            Some(IpNet::V4(_)) | None => None,
         };
         let floating = self.floating.iter().filter_map(|net| match net {
             IpNet::V4(net) => Some(net.addr()),
@@ -218,6 +224,7 @@ impl Row {
             },
             net: NetSpec {
                 ipv4,
+                ipv6,
                 floating: floating.collect(),
                 mac: self.mac,
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,

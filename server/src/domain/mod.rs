@@ -4,6 +4,7 @@
 //! operators' API and CLI) and the SQL in `db/` use the same ones.
 
 pub mod console;
+pub mod family;
 pub mod firewall;
 pub mod guard;
 pub mod ip_names;

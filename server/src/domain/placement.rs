@@ -40,10 +40,34 @@ pub struct Candidate {
     pub vps_count: i64,
     /// Whether the wanted image stands ready there.
     pub has_image: bool,
-    /// Whether a pool of its location has a free address.
+    /// Whether a pool of its location has a free IPv4 address.
     pub has_address: bool,
     /// Whether a VPS here would reach the members of the wanted private networks that other hosts have.
     pub reaches_members: bool,
+    /// What IPv6 pools its location has.
+    pub prefixes: Prefixes,
+}
+
+/// What IPv6 pools a location has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefixes {
+    /// None.
+    None,
+    /// Some, in which no /64 is free.
+    Full,
+    /// Some, in which a /64 is free.
+    Free,
+}
+
+/// Whether a new VPS gets a /64 out of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixNeed {
+    /// It gets none.
+    None,
+    /// It gets one where there are pools.
+    IfThere,
+    /// It gets one.
+    Sure,
 }
 
 /// Amounts of what is sold.
@@ -69,6 +93,8 @@ pub struct Need {
     pub architecture: String,
     /// Whether it gets an IPv4 address.
     pub address: bool,
+    /// Whether it gets a /64 of IPv6.
+    pub prefix: PrefixNeed,
     /// Where it must be.
     pub place: Place,
 }
@@ -123,8 +149,10 @@ pub enum Lack {
     CpuGuarantee(i64),
     /// A way to members of its private networks on other hosts.
     Network,
-    /// An address.
+    /// An IPv4 address.
     Address,
+    /// A /64 of IPv6.
+    Prefix,
 }
 
 /// What is missing, as a noun.
@@ -139,6 +167,7 @@ impl fmt::Display for Lack {
             Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
             Self::Network => f.write_str("a way to the other servers of the networks"),
             Self::Address => f.write_str("an IPv4 address"),
+            Self::Prefix => f.write_str("an IPv6 address"),
         }
     }
 }
@@ -158,6 +187,7 @@ impl fmt::Display for WhyNot {
                 "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that"
             ),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
+            Lack::Prefix => write!(f, "no IPv6 address is free in {place}"),
         }
     }
 }
@@ -220,6 +250,15 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
         lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
             .or_else(|| (!c.reaches_members).then_some(Lack::Network))
             .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
+            .or_else(|| lacks_prefix(c.prefixes, need.prefix).then_some(Lack::Prefix))
+    }
+}
+
+fn lacks_prefix(there: Prefixes, need: PrefixNeed) -> bool {
+    match need {
+        PrefixNeed::None => false,
+        PrefixNeed::IfThere => there == Prefixes::Full,
+        PrefixNeed::Sure => there != Prefixes::Free,
     }
 }
 

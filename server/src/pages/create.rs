@@ -14,7 +14,7 @@ use super::server::capital;
 use super::session::Member;
 use crate::app::App;
 use crate::db::ssh_keys;
-use crate::db::vps::{self, Created, Ipv4, NewVps, PlaceName, Reference};
+use crate::db::vps::{self, Created, NewVps, PlaceName, PublicIp, Reference};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::ssh::PublicKey;
@@ -108,7 +108,8 @@ async fn create(
         labels: labels.clone(),
         user_data: user_data.clone(),
         start: true,
-        ipv4: Ipv4::New,
+        ipv4: PublicIp::New,
+        ipv6: PublicIp::IfThere,
         firewalls: Vec::new(),
         networks: Vec::new(),
         idempotency: None,

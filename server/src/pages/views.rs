@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use berth_proto::own_ipv6;
 use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Traffic, Unit, When};
 use chrono::{DateTime, Utc};
 
@@ -107,6 +108,7 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
             included: Bytes(vps.included_traffic),
         },
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
+        ipv6: vps.ipv6().map(|net| own_ipv6(net).addr().to_string()),
         plan: vps.plan_name.clone(),
         cores: Cores(vps.cpu_milli),
         memory: Bytes(vps.memory_bytes),

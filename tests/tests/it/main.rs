@@ -19,6 +19,7 @@ mod guard; // the operator's walls: isolation, blocked ports, the month's traffi
 mod harness; // the harness itself
 mod image_servers; // images from LXC image servers, and what is refused of them
 mod interruptions; // connections, servers, agents and databases that go away in the middle
+mod ipv6; // prefixes, of which servers get a /64
 mod life; // frozen and thawed, and what follows an end
 mod lifecycle; // a server from its creation to its end
 mod limits; // single limits of a server, and what became of them

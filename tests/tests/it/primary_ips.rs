@@ -152,7 +152,7 @@ async fn bad_input_is_refused_with_the_field_and_others_see_nothing() {
         (json!({}), "location"),
         (json!({"datacenter": "nowhere"}), "datacenter"),
         (json!({"location": w.location, "datacenter": "local-dc1"}), "location"),
-        (json!({"location": w.location, "type": "ipv6"}), "type"),
+        (json!({"location": w.location, "type": "ipv5"}), "type"),
         (json!({"location": w.location, "assignee_type": "load_balancer"}), "assignee_type"),
         (json!({"location": w.location, "name": "primary_ip-7"}), "name"),
         (json!({"location": w.location, "labels": {"-": "x"}}), "labels"),

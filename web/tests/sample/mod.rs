@@ -168,6 +168,7 @@ pub(crate) fn live() -> ServerLive {
                 included: Bytes(1024 * GIB),
             },
             ipv4: Some("10.80.0.5".into()),
+            ipv6: Some("2001:db8:0:5::1".into()),
             plan: "b2".into(),
             cores: Cores(2000),
             memory: Bytes(4 * GIB),
@@ -474,7 +475,8 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         range: Range::Day,
         ..server.live
     };
-    server.live.server = ServerView { ipv4: None, labels: vec![], started: None, ..server.live.server };
+    server.live.server =
+        ServerView { ipv4: None, ipv6: None, labels: vec![], started: None, ..server.live.server };
     let lonely = HostView {
         load: vec![],
         sold: vec![],

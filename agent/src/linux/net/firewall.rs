@@ -123,6 +123,8 @@ fn v6(net: &IpNet) -> Option<Ipv6Net> {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance6;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! Each VPS has a veth pair. Its host side `<prefix><id>` carries the gateway address 172.31.1.1, a host route leads to
 //! the guest's /32, and one nftables table ([`rules`]) lets each interface send only from what is routed to it. ARP is
-//! answered for the gateway only. Forwarding is switched on for our interfaces and the uplink, never for the whole machine.
+//! answered for the gateway only. IPv6 is in [`six`]. Forwarding is switched on for our interfaces and the uplink, never for the whole machine.
 //!
 //! Everything is named by the VPS's id and made or removed any number of times with the same outcome; what a dead agent
 //! left is found by name. All netlink work happens in the network namespace that the agent was started in.
@@ -22,18 +22,21 @@ mod counters;
 mod counting;
 mod firewall;
 mod floating;
+mod forward6;
 mod guard;
 mod hits;
 mod metadata;
 mod private;
 mod rules;
 mod shape;
+mod six;
 mod sysctl;
 mod underlay;
 mod uplink;
 
 pub use counters::Counters;
 pub use private::{Netns, Private};
+pub use six::{GATEWAY as GATEWAY6, is_known as knows_ipv6};
 
 /// The guest's gateway; on-link, the same for every VPS.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
@@ -117,7 +120,7 @@ impl Net {
     /// # Errors
     /// When nft cannot be run or refuses it.
     pub async fn ensure(&self) -> Result<()> {
-        rules::apply(&rules::table(&self.table, &self.prefix)).await?;
+        rules::apply(&(rules::table(&self.table, &self.prefix) + &self.fence6())).await?;
         self.ensure_counters().await?;
         self.private.ensure().await
     }
@@ -138,7 +141,8 @@ impl Net {
             done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
         }
         let pools = rules::pools(&self.table, nat_pools);
-        rules::apply(&(rules::table(&self.table, &self.prefix) + &pools + &self.metadata_way())).await?;
+        let table = rules::table(&self.table, &self.prefix) + &self.fence6();
+        rules::apply(&(table + &pools + &self.metadata_way())).await?;
         self.ensure_counters().await?;
         if let Some(uplink) = &self.uplink {
             sysctl::forward_and_remember(&self.run_dir, uplink)?;
@@ -159,7 +163,9 @@ impl Net {
         walled.and(guarded)?;
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
-        self.add_routes(id, connected?, &floating::addresses(net)).await?;
+        let index = connected?;
+        self.add_routes(id, index, &floating::addresses(net)).await?;
+        self.connect6(id, index, pid, net).await?;
         if net.private.is_empty() {
             return Ok(());
         }
@@ -225,6 +231,7 @@ impl Net {
             route.get_mut().header.kind = RouteType::BlackHole;
             let _ = self.handle.route().del(route.build()).execute().await; // gone already: fine
         }
+        self.stop_forwarding6()?;
         sysctl::restore(&self.run_dir)
     }
 

@@ -12,13 +12,13 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool};
+use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool, six};
 
 /// The table with its chains as this release has them. NAT pools and firewalls that are there stay.
 pub(super) fn table(table: &str, prefix: &str) -> String {
     let firewalls = firewall::frame();
     let (counting, count) = (counting::frame(), counting::FROM_GUEST);
-    let guards = guard::frame(prefix) + &metadata::frame(prefix);
+    let guards = guard::frame(prefix) + &metadata::frame(prefix) + &six::frame(prefix);
     let emptied: String = CHAINS
         .map(|chain| format!("add chain inet {table} {chain}\nflush chain inet {table} {chain}\n"))
         .concat();
@@ -41,7 +41,7 @@ table inet {table} {{
     # a guest sends from the addresses that are routed to it, and from no others
     chain from_guest {{
         iifname != "{prefix}*" accept
-        meta nfproto != ipv4 drop
+        meta nfproto ipv6 jump from_guest6
         fib saddr . iif oif missing drop
         {count}
     }}
@@ -64,9 +64,18 @@ table inet {table} {{
     )
 }
 
-/// The chains that a packet enters by itself.
-const CHAINS: [&str; 7] =
-    ["from_guest", "to_host", "through", "leave", "to_guest", "firewall", "firewall_host"];
+/// The chains of all VPSes.
+const CHAINS: [&str; 9] = [
+    "from_guest",
+    "from_guest6",
+    "neighbours6",
+    "to_host",
+    "through",
+    "leave",
+    "to_guest",
+    "firewall",
+    "firewall_host",
+];
 
 /// Replaces the NAT pools.
 pub(super) fn pools(table: &str, nat_pools: &[String]) -> String {

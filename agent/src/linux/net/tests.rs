@@ -68,6 +68,7 @@ impl Drop for Guest {
 pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
     NetSpec {
         ipv4: Some(ip),
+        ipv6: None,
         floating: Vec::new(),
         mac: mac.to_owned(),
         firewall: None,

@@ -41,8 +41,8 @@ fn has_booted(disk: BorrowedFd<'_>) -> Result<bool, Failure> {
 
 /// In `/run`, which is new at every boot.
 fn every_boot(tree: &Tree, start: &Start) -> io::Result<()> {
-    if let Some(net) = &start.net {
-        netconf::every_boot(tree, net, &start.resolvers)?;
+    if start.net.is_some() || start.net6.is_some() {
+        netconf::every_boot(tree, start)?;
     }
     netconf::leave_private_alone(tree)?;
     // Distributions that put /tmp into memory size it by the machine; half of the plan's memory is meant.
@@ -88,8 +88,8 @@ fn first_boot(tree: &Tree, start: &Start) -> io::Result<Option<String>> {
         tree.write("/etc/ssh/ssh_host_ed25519_key", private.as_bytes(), Attributes::root(0o600))?;
         tree.write("/etc/ssh/ssh_host_ed25519_key.pub", public_key.as_bytes(), public)?;
     }
-    if let Some(net) = &start.net {
-        netconf::first_boot(tree, net)?;
+    if start.net.is_some() || start.net6.is_some() {
+        netconf::first_boot(tree, start)?;
     }
     provision(tree, first)
 }
@@ -208,6 +208,7 @@ mod tests {
             cgroups_v1: Vec::new(),
             cgroup_v2: "/".into(),
             net: None,
+            net6: None,
             resolvers: Vec::new(),
             lxcfs: None,
             devices: None,

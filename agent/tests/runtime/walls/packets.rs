@@ -6,18 +6,19 @@
 //! seen that what arrives is seen.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use berth_agent::host::Host;
 use berth_proto::{VpsId, VpsSpec};
+use ipnet::Ipv6Net;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
-use crate::outside::ADDRESS;
+use crate::outside::{ADDRESS, ADDRESS6};
 use crate::tiny::{STAYS, template};
 use crate::world::{self, World, sh};
 
@@ -28,6 +29,8 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The host's own address at its uplink.
 const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The same of IPv6.
+const HOST6: &str = "2001:db8:ff::2";
 /// Marks begin with this.
 const MARK: &[u8] = b"berth-forged-";
 /// Marks of what is honest.
@@ -66,7 +69,8 @@ impl Wire {
             let length =
                 recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("the honest one arrives");
             let frame = &buffer[..length];
-            if frame[12..14] == [8, 0] && frame[23] == 1 {
+            let six = frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] < 128;
+            if six || (frame[12..14] == [8, 0] && frame[23] == 1) {
                 continue; // an error that quotes what arrived
             }
             let Some(at) = frame.windows(MARK.len()).position(|part| part == MARK) else { continue };
@@ -140,6 +144,65 @@ fn icmp6(kind: u8, body: &[u8]) -> Vec<u8> {
     let checksum = sum(&[&router, &all, &length, &[0, 0, 0, 58], &message]);
     message[2..4].copy_from_slice(&checksum);
     [&[0x60, 0, 0, 0, length[2], length[3], 58, 255][..], &router, &all, &message].concat()
+}
+
+/// A packet with an ICMPv6 message or UDP datagram, whose checksum is at this place.
+fn ip6(next: u8, place: usize, from: Ipv6Addr, to: Ipv6Addr, mut body: Vec<u8>) -> Vec<u8> {
+    let (from, to) = (from.octets(), to.octets());
+    let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+    let checksum = sum(&[&from, &to, &[0, 0], &length, &[0, 0, 0, next], &body]);
+    body[place..place + 2].copy_from_slice(&checksum);
+    [&[0x60, 0, 0, 0, length[0], length[1], next, 255][..], &from, &to, &body].concat()
+}
+
+fn udp6(from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).unwrap().to_be_bytes();
+    let head = [from.1.to_be_bytes(), to.1.to_be_bytes(), length, [0, 0]].concat();
+    ip6(17, 6, from.0, to.0, [&head, payload].concat())
+}
+
+/// The own address in a guest's /64.
+fn six(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 1)
+}
+
+/// What is forged in IPv6 by the first of two guests: sources, and all of the talk among neighbours.
+fn forged6(a: &Party, v: &Party, port: u16, first: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let mut all: Vec<(&str, Vec<u8>)> = Vec::new();
+    let (mine, theirs, strange) = (six(1), six(2), six(9));
+    let local = |n| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n);
+    let group = |n| Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, n);
+    let outside: Ipv6Addr = ADDRESS6.parse().unwrap();
+    let mark = |all: &Vec<(&str, Vec<u8>)>| mark(u16::try_from(first + all.len()).unwrap());
+    for from in [theirs, local(1), local(7), strange, Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST] {
+        for to in [theirs, outside, group(1), local(1), HOST6.parse().unwrap()] {
+            let packet = udp6((from, port), (to, port), &mark(&all));
+            all.push(("a false source of IPv6", frame(a.mac, a.host_mac, 0x86dd, &packet)));
+        }
+    }
+    for from in [mine, theirs, local(1), local(7), Ipv6Addr::UNSPECIFIED] {
+        for to in [theirs, group(1), group(2), outside] {
+            for kind in [133, 134, 135, 136, 137] {
+                let body = [&[kind, 0, 0, 0, 0xa0, 0, 0, 0][..], &theirs.octets(), &mark(&all)].concat();
+                let packet = ip6(58, 2, from, to, body);
+                for_all(&mut all, a, v, "talk of neighbours and routers", &packet);
+            }
+            let packet = udp6((from, 547), (to, 546), &mark(&all));
+            for_all(&mut all, a, v, "DHCP of IPv6", &packet);
+        }
+    }
+    for to in [HOST6.parse().unwrap(), local(1)] {
+        let packet = udp6((mine, 997), (to, port), &mark(&all));
+        all.push(("a port of the host by IPv6", frame(a.mac, a.host_mac, 0x86dd, &packet)));
+    }
+    all
+}
+
+/// To the host, and to everybody who would listen.
+fn for_all(all: &mut Vec<(&'static str, Vec<u8>)>, a: &Party, v: &Party, what: &'static str, packet: &[u8]) {
+    for to in [a.host_mac, EVERYBODY, v.mac] {
+        all.push((what, frame(a.mac, to, 0x86dd, packet)));
+    }
 }
 
 /// One end of the attack.
@@ -287,7 +350,10 @@ fn forged(a: &Party, v: &Party, port: u16) -> Vec<(&'static str, Vec<u8>)> {
 fn forged_packets_reach_nobody() {
     world::run(async |world| {
         let image = template(world, STAYS, |_| {});
-        let (attacker, victim) = (world.spec(&image), world.spec(&image));
+        let (mut attacker, mut victim) = (world.spec(&image), world.spec(&image));
+        for (n, spec) in [(1, &mut attacker), (2, &mut victim)] {
+            spec.net.ipv6 = Some(Ipv6Net::new(six(n), 64).unwrap().trunc());
+        }
         for spec in [&attacker, &victim] {
             world.host.create_disk(spec).await.unwrap();
             world.host.start(spec).await.unwrap();
@@ -296,14 +362,15 @@ fn forged_packets_reach_nobody() {
         let tcp = TcpListener::bind("0.0.0.0:0").unwrap();
         tcp.set_nonblocking(true).unwrap();
         let port = tcp.local_addr().unwrap().port();
-        let datagrams = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+        let datagrams = UdpSocket::bind(("::", port)).unwrap(); // of either family
         datagrams.set_nonblocking(true).unwrap();
         let (a, v) = (Party::of(world, &attacker), Party::of(world, &victim));
         let outside = Wire::open(world.outside.pid(), "up0");
         sh(&format!("ping -c1 -W5 {}", v.address));
 
-        let forged = forged(&a, &v, port);
-        assert!(forged.len() > 150, "{}", forged.len());
+        let mut forged = forged(&a, &v, port);
+        forged.extend(forged6(&a, &v, port, forged.len()));
+        assert!(forged.len() > 500, "{}", forged.len());
         for (_, frame) in &forged {
             a.wire.send(frame);
         }

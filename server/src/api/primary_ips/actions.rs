@@ -32,7 +32,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 #[derive(Deserialize, ToSchema)]
 struct AssignPrimaryIp {
-    /// A server of the project that is off and has no IPv4 address.
+    /// A server of the project that is off and has no address of this type.
     assignee_id: i64,
     /// `server`.
     assignee_type: Option<String>,

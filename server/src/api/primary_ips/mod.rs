@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::auth::Tenant;
 use crate::db::locations;
 use crate::db::primary_ips::{self, Filter, New, Origin, Update};
+use crate::domain::family::{Family, parse_held};
 use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
 use crate::error::{Error, Result};
@@ -36,17 +37,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/primary_ips", tag = "primary IPs", security(("token" = [])),
     params(
         ("name" = Option<String>, Query, description = "Only the one with this name"),
-        ("ip" = Option<String>, Query, description = "Only the one with this address"),
+        ("ip" = Option<String>, Query, description = "Only the one with this address, of IPv6 any in its /64"),
         ("label_selector" = Option<String>, Query, description = "Only those with these labels"),
         ("sort" = Option<Vec<String>>, Query, description = "id, name, created; each with :asc or :desc"),
         ("page" = Option<i64>, Query, minimum = 1), ("per_page" = Option<i64>, Query, minimum = 1),
     ),
     responses((status = 200, body = PrimaryIpsResponse), Problems))]
 async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Listing<PrimaryIpsResponse>> {
-    let ip = query.one("ip").map(str::parse).transpose();
     let filter = Filter {
         name: query.one("name").map(str::to_owned),
-        ip: ip.map_err(|_| Error::invalid("ip", "must be an address such as 192.0.2.7"))?,
+        ip: query.one("ip").map(|ip| parse_held("ip", ip)).transpose()?,
         selector: query.selector()?,
         sort: query.sort(&[("id", "id"), ("name", "name"), ("created", "created_at")])?,
     };
@@ -66,11 +66,7 @@ async fn create(
     Body(new): Body<CreatePrimaryIp>,
 ) -> Result<(StatusCode, Json<CreatePrimaryIpResponse>)> {
     only_servers(new.assignee_type.as_deref())?;
-    match new.kind.as_str() {
-        "ipv4" => {}
-        "ipv6" => return Err(Error::invalid("type", "IPv6 is not supported yet")),
-        _ => return Err(Error::invalid("type", "must be 'ipv4'")),
-    }
+    let family = Family::parse(&new.kind)?;
     let location = place(&app, new.location, new.datacenter).await?;
     let origin = match (new.assignee_id, location) {
         (Some(id), location) => Origin::Vps(VpsId(id), location),
@@ -83,7 +79,7 @@ async fn create(
         auto_delete: new.auto_delete.unwrap_or(false),
     };
     let project = tenant.project_id;
-    let (id, action) = primary_ips::create(&app, project, &new, origin).await?;
+    let (id, action) = primary_ips::create(&app, project, &new, family, origin).await?;
     let response = CreatePrimaryIpResponse {
         primary_ip: PrimaryIp::one(&app, primary_ips::get(&app.db, project, id).await?).await?,
         action: action.map(Action::from),

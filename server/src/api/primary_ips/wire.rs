@@ -14,6 +14,7 @@ use crate::api::locations::Location;
 use crate::api::servers::IdOrName;
 use crate::app::App;
 use crate::db::primary_ips::PrimaryIp as Row;
+use crate::domain::family::{Family, shown};
 use crate::error::{Error, Result};
 
 /// An address that the project holds, whether or not a server has it.
@@ -21,8 +22,9 @@ use crate::error::{Error, Result};
 pub(super) struct PrimaryIp {
     id: i64,
     name: String,
+    /// `192.0.2.7`, or of IPv6 a /64: `2001:db8::/64`.
     ip: String,
-    /// `ipv4`.
+    /// `ipv4` or `ipv6`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The server that has it.
@@ -73,8 +75,8 @@ impl PrimaryIp {
         Ok(Self {
             id: row.id.0,
             name: row.name,
-            ip: row.ip.addr().to_string(),
-            kind: "ipv4",
+            ip: shown(row.ip),
+            kind: Family::of(row.ip).code(),
             assignee_id: row.vps_id,
             assignee_type: "server",
             auto_delete: row.auto_delete,
@@ -113,12 +115,12 @@ pub(super) struct CreatePrimaryIpResponse {
 pub(super) struct CreatePrimaryIp {
     /// One line of 1 to 128 characters, unique in the project; not `primary_ip-` and a number.
     pub(super) name: String,
-    /// `ipv4`.
+    /// `ipv4` or `ipv6`.
     #[serde(rename = "type")]
     pub(super) kind: String,
     /// `server`.
     pub(super) assignee_type: Option<String>,
-    /// A server of the project that is off and has no IPv4 address.
+    /// A server of the project that is off and has no address of this type.
     pub(super) assignee_id: Option<i64>,
     /// Whether it goes with the server that has it; default false.
     pub(super) auto_delete: Option<bool>,

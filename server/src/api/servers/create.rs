@@ -16,7 +16,7 @@ use crate::api::actions::Action;
 use crate::api::body::{Raw, parse};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::vps::{self, IdempotencyKey, Ipv4, NewVps, PlaceName, Reference};
+use crate::db::vps::{self, IdempotencyKey, NewVps, PlaceName, PublicIp, Reference};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::error::{Error, Result};
@@ -67,16 +67,16 @@ struct FirewallRef {
 }
 
 /// How the world reaches a new server.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 struct PublicNet {
     /// Default true.
     enable_ipv4: Option<bool>,
-    /// Accepted; there are no IPv6 addresses yet.
-    #[expect(dead_code, reason = "accepted as it is: clients send it with their defaults")]
+    /// Default: where the location has IPv6 addresses. With `true` and without `enable_ipv4` it must get one; clients that
+    /// write out both defaults get what the location has.
     enable_ipv6: Option<bool>,
     /// A primary IP of the project that no server has. Without one the server gets a new one, which goes with it.
     ipv4: Option<i64>,
-    /// Not supported yet: must be absent.
+    /// A primary IP of the project that no server has, as `ipv4`.
     ipv6: Option<i64>,
 }
 
@@ -147,18 +147,14 @@ impl CreateServer {
         if self.placement_group.is_some() {
             return Err(Error::invalid("placement_group", "is not supported yet"));
         }
-        let net = self.public_net.as_ref();
-        let ipv4 = match net.map(|n| (n.enable_ipv4.unwrap_or(true), n.ipv4)) {
-            None | Some((true, None)) => Ipv4::New,
-            Some((false, None)) => Ipv4::None,
-            Some((true, Some(id))) => Ipv4::Chosen(id.into()),
-            Some((false, Some(_))) => {
-                return Err(Error::invalid("public_net.ipv4", "cannot be given when enable_ipv4 is false"));
-            }
+        let net = self.public_net.unwrap_or_default();
+        let usual = if net.enable_ipv6 == Some(true) && net.enable_ipv4 != Some(true) {
+            PublicIp::New
+        } else {
+            PublicIp::IfThere
         };
-        if net.is_some_and(|n| n.ipv6.is_some()) {
-            return Err(Error::invalid("public_net.ipv6", "a chosen primary IP is not supported yet"));
-        }
+        let ipv4 = public_ip("ipv4", net.enable_ipv4, net.ipv4, PublicIp::New)?;
+        let ipv6 = public_ip("ipv6", net.enable_ipv6, net.ipv6, usual)?;
         let place = match (self.location, self.datacenter) {
             (None, None) => PlaceName::Anywhere,
             (Some(location), None) => PlaceName::Location(location.into()),
@@ -177,10 +173,24 @@ impl CreateServer {
             user_data: self.user_data.as_deref().map(UserData::parse).transpose()?.flatten(),
             start: self.start_after_create.unwrap_or(true),
             ipv4,
+            ipv6,
             firewalls: self.firewalls.unwrap_or_default().iter().map(|f| f.firewall.into()).collect(),
             networks: self.networks.unwrap_or_default().into_iter().map(NetworkId).collect(),
             idempotency: None,
         })
+    }
+}
+
+/// Where an address comes from, by what was said of its family; `usual` without any primary IP.
+fn public_ip(family: &str, enable: Option<bool>, chosen: Option<i64>, usual: PublicIp) -> Result<PublicIp> {
+    match (enable.unwrap_or(true), chosen) {
+        (true, None) => Ok(usual),
+        (true, Some(id)) => Ok(PublicIp::Chosen(id.into())),
+        (false, None) => Ok(PublicIp::None),
+        (false, Some(_)) => {
+            let why = format!("cannot be given when enable_{family} is false");
+            Err(Error::invalid(format!("public_net.{family}"), why))
+        }
     }
 }
 

@@ -88,7 +88,7 @@ struct Protection {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct PublicNet {
     ipv4: Option<PublicIp>,
-    ipv6: Option<serde_json::Value>,
+    ipv6: Option<PublicPrefix>,
     floating_ips: Vec<i64>,
     firewalls: Vec<FirewallStatus>,
 }
@@ -138,6 +138,26 @@ struct PublicIp {
     dns_ptr: String,
 }
 
+/// A /64 of IPv6; the server has its first host address, and all others may be used inside.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PublicPrefix {
+    /// The primary IP that it belongs to.
+    id: i64,
+    /// `2001:db8::/64`.
+    ip: String,
+    /// As of `ipv4`.
+    blocked: bool,
+    /// Always empty as yet.
+    dns_ptr: Vec<PrefixPtr>,
+}
+
+/// A name that an address leads to.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct PrefixPtr {
+    ip: String,
+    dns_ptr: String,
+}
+
 impl Server {
     /// One server, with all that is shown inside of it.
     pub(super) async fn one(app: &App, vps: &Vps) -> Result<Self> {
@@ -171,11 +191,18 @@ impl Server {
         floating: &[i64],
         networks: &[Member],
     ) -> Result<Self> {
+        let blocked = vps.isolated_reason.is_some() || vps.traffic_suspended;
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
             ip: ip.to_string(),
-            blocked: vps.isolated_reason.is_some() || vps.traffic_suspended,
+            blocked,
             dns_ptr: String::new(),
+        };
+        let prefix = |(net, id): (ipnet::Ipv6Net, i64)| PublicPrefix {
+            id,
+            ip: net.to_string(),
+            blocked,
+            dns_ptr: Vec::new(),
         };
         Ok(Self {
             id: vps.id.0,
@@ -184,7 +211,7 @@ impl Server {
             created: vps.created_at,
             public_net: PublicNet {
                 ipv4: vps.ipv4().zip(vps.primary_ip_id).map(address),
-                ipv6: None,
+                ipv6: vps.ipv6().zip(vps.prefix_ip_id).map(prefix),
                 floating_ips: floating.to_vec(),
                 firewalls: firewalls.iter().map(FirewallStatus::from).collect(),
             },

@@ -12,6 +12,7 @@ use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction};
 use crate::db::addresses::{self, Owner};
 use crate::db::vps::{Locked, lock, next_generation};
+use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, HostId, LocationId, ProjectId, VpsId};
 use crate::wake::Changed;
@@ -50,7 +51,7 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, new).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    addresses::reserve(&mut tx, location, Owner::Floating(id), to).await?;
+    addresses::reserve(&mut tx, (location, Family::V4), Owner::Floating(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));

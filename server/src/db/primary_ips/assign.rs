@@ -10,6 +10,7 @@ use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction};
 use crate::db::addresses::{self, Owner};
 use crate::db::vps::{Locked, lock, next_generation};
+use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{LocationId, PrimaryIpId, ProjectId, VpsId};
 use crate::wake::Changed;
@@ -23,13 +24,14 @@ pub async fn create(
     app: &App,
     project: ProjectId,
     new: &New,
+    family: Family,
     origin: Origin,
 ) -> Result<(PrimaryIpId, Option<Action>)> {
     let mut tx = app.db.begin().await?;
     let (location, vps) = match origin {
         Origin::Location(location) => (location, None),
         Origin::Vps(vps, named) => {
-            let (vps, location) = ready(&mut tx, project, vps).await?;
+            let (vps, location) = ready(&mut tx, project, vps, family).await?;
             if named.is_some_and(|named| named != location) {
                 let message = format!("server {} is in another location", vps.id);
                 return Err(Error::Refused { code: "primary_ip_datacenter_mismatch", message });
@@ -39,7 +41,7 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, Some(new)).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    addresses::reserve(&mut tx, location, Owner::Primary(id), to).await?;
+    addresses::reserve(&mut tx, (location, family), Owner::Primary(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));
@@ -52,12 +54,12 @@ pub async fn create(
 /// Gives a primary IP to a VPS that is off and has none.
 ///
 /// # Errors
-/// `server_not_stopped`, `server_has_ipv4`, `primary_ip_already_assigned`, `primary_ip_datacenter_mismatch`, and
+/// `server_not_stopped`, `server_has_ipv4`, `server_has_ipv6`, `primary_ip_already_assigned`, `primary_ip_datacenter_mismatch`, and
 /// `invalid_input` for a VPS that is not there.
 pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) -> Result<Action> {
     let mut tx = app.db.begin().await?;
-    holder(&mut tx, project, id).await?;
-    let (vps, location) = ready(&mut tx, project, vps).await?;
+    let (family, _) = holder(&mut tx, project, id).await?;
+    let (vps, location) = ready(&mut tx, project, vps, family).await?;
     let held = hold(&mut tx, project, id).await?;
     if let Some(other) = held.vps {
         let message = format!("the primary IP is assigned to server {other}: unassign it first");
@@ -77,7 +79,7 @@ pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) 
 /// `server_not_stopped`, and `invalid_input` when no VPS has it.
 pub async fn unassign(app: &App, project: ProjectId, id: PrimaryIpId) -> Result<Action> {
     let mut tx = app.db.begin().await?;
-    let Some(vps) = holder(&mut tx, project, id).await? else {
+    let (_, Some(vps)) = holder(&mut tx, project, id).await? else {
         return Err(Error::invalid("id", "the primary IP is not assigned to any server"));
     };
     let vps = stopped(lock(&mut tx, project, vps).await?)?;
@@ -89,35 +91,50 @@ pub async fn unassign(app: &App, project: ProjectId, id: PrimaryIpId) -> Result<
     tell(app, tx, project, id, &vps, "unassign_primary_ip").await
 }
 
-/// The VPS that has a primary IP, as it was a moment ago: nothing is locked yet.
-async fn holder(tx: &mut PgConnection, project: ProjectId, id: PrimaryIpId) -> Result<Option<VpsId>> {
-    let found = sqlx::query_scalar!(
-        "select a.vps_id from primary_ips i join addresses a on a.primary_ip_id = i.id
+/// The family of a primary IP, and the VPS that has it, as it was a moment ago: nothing is locked yet.
+async fn holder(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    id: PrimaryIpId,
+) -> Result<(Family, Option<VpsId>)> {
+    let found = sqlx::query!(
+        "select a.ip, a.vps_id from primary_ips i join addresses a on a.primary_ip_id = i.id
          where i.project_id = $1 and i.id = $2",
         project.0,
         id.0
     );
-    let vps = found.fetch_optional(tx).await?.ok_or(Error::NotFound("primary IP"))?;
-    Ok(vps.map(VpsId))
+    let found = found.fetch_optional(tx).await?.ok_or(Error::NotFound("primary IP"))?;
+    Ok((Family::of(found.ip), found.vps_id.map(VpsId)))
 }
 
-/// Locks a VPS that can be given an address, and says where it is.
-async fn ready(tx: &mut PgConnection, project: ProjectId, vps: VpsId) -> Result<(Locked, LocationId)> {
+/// Locks a VPS that can be given an address of this family, and says where it is.
+async fn ready(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    vps: VpsId,
+    family: Family,
+) -> Result<(Locked, LocationId)> {
     let vps = lock(tx, project, vps).await.map_err(|e| match e {
         Error::NotFound(_) => Error::invalid("assignee_id", format!("server {vps} not found")),
         other => other,
     })?;
     let vps = stopped(vps)?;
     let place = sqlx::query!(
-        r#"select d.location_id, exists (select from addresses where vps_id = $2 and primary_ip_id is not null) as "has!"
+        r#"select d.location_id, exists (select from addresses where vps_id = $2 and primary_ip_id is not null
+                                            and family(ip) = $3) as "has!"
            from hosts h join datacenters d on d.id = h.datacenter_id where h.id = $1"#,
         vps.host.0,
-        vps.id.0
+        vps.id.0,
+        family.number()
     );
     let place = place.fetch_one(&mut *tx).await?;
     if place.has {
-        let message = format!("server {} has an IPv4 address already", vps.id);
-        return Err(Error::Refused { code: "server_has_ipv4", message });
+        let message = format!("server {} has an {family} address already", vps.id);
+        let code = match family {
+            Family::V4 => "server_has_ipv4",
+            Family::V6 => "server_has_ipv6",
+        };
+        return Err(Error::Refused { code, message });
     }
     Ok((vps, place.location_id.into()))
 }

@@ -1,38 +1,45 @@
-//! Primary IPs in the life of a VPS: it is made with one, and gives it back at its end.
+//! Primary IPs in the life of a VPS: it is made with one of each family, and gives them back at its end.
 
 use sqlx::PgConnection;
 
 use super::{erase, hold, insert};
 use crate::db::addresses::{self, Owner};
-use crate::db::vps::Ipv4;
+use crate::db::vps::PublicIp;
+use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{LocationId, PrimaryIpId, ProjectId, VpsId};
 
-/// Gives a VPS, whose row was just written, the address that was ordered. False when no address is free in the
-/// location; see [`addresses::take`] for how exact that is.
+/// Gives a VPS, whose row was just written, the address of a family that was ordered. False when none is free in the
+/// location; see [`addresses::take`] for how exact that is. For both families IPv4 comes first, so that nobody waits for
+/// each other.
 ///
 /// # Errors
-/// What the hcloud API says of a chosen primary IP that cannot be had; the field is `public_net.ipv4`.
+/// What the hcloud API says of a chosen primary IP that cannot be had; the field is `public_net.ipv4` or `….ipv6`.
 pub(in crate::db) async fn at_birth(
     tx: &mut PgConnection,
     project: ProjectId,
     vps: VpsId,
-    location: LocationId,
-    wanted: Ipv4,
+    (location, family): (LocationId, Family),
+    wanted: PublicIp,
     exact: bool,
 ) -> Result<bool> {
     let id = match wanted {
-        Ipv4::None => return Ok(true),
-        Ipv4::New => {
+        PublicIp::None => return Ok(true),
+        PublicIp::IfThere if !has_pool(tx, location, family).await? => return Ok(true),
+        PublicIp::IfThere | PublicIp::New => {
             let id = insert(tx, project, None).await?;
-            return Ok(addresses::take(tx, location, Owner::Primary(id), Some(vps), exact).await?.is_some());
+            let owner = Owner::Primary(id);
+            return Ok(addresses::take(tx, (location, family), owner, Some(vps), exact).await?.is_some());
         }
-        Ipv4::Chosen(id) => id,
+        PublicIp::Chosen(id) => id,
     };
     let held = hold(tx, project, id).await.map_err(|e| match e {
-        Error::NotFound(_) => unknown(id),
+        Error::NotFound(_) => unknown(family, id),
         other => other,
     })?;
+    if Family::of(held.ip) != family {
+        return Err(mismatch(family, id));
+    }
     if let Some(other) = held.vps {
         let message = format!("primary IP {id} is assigned to server {other}");
         return Err(Error::Refused { code: "primary_ip_assigned", message });
@@ -64,9 +71,25 @@ pub(in crate::db) async fn at_death(tx: &mut PgConnection, vps: VpsId) -> Result
     Ok(())
 }
 
+/// Whether addresses of this family are given out in a location at all.
+async fn has_pool(tx: &mut PgConnection, location: LocationId, family: Family) -> Result<bool> {
+    let has = sqlx::query_scalar!(
+        r#"select exists (select from pools where location_id = $1 and family(cidr) = $2) as "has!""#,
+        location.0,
+        family.number()
+    );
+    Ok(has.fetch_one(tx).await?)
+}
+
 /// A chosen primary IP is not there.
-pub(in crate::db) fn unknown(id: PrimaryIpId) -> Error {
-    Error::invalid("public_net.ipv4", format!("primary IP {id} not found"))
+pub(in crate::db) fn unknown(family: Family, id: PrimaryIpId) -> Error {
+    Error::invalid(format!("public_net.{}", family.code()), format!("primary IP {id} not found"))
+}
+
+/// A chosen primary IP is of the other family.
+pub(in crate::db) fn mismatch(family: Family, id: PrimaryIpId) -> Error {
+    let message = format!("primary IP {id} is no {family} address");
+    Error::Refused { code: "primary_ip_version_mismatch", message }
 }
 
 /// A chosen primary IP is in another location than the VPS.

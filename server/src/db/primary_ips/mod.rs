@@ -4,8 +4,6 @@
 //! The address's row is the lock: whoever changes or deletes a primary IP in a way that others depend on holds it, after
 //! the host's and the VPS's.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::types::Json;
@@ -27,7 +25,7 @@ mod assign;
 mod life;
 
 pub use assign::{assign, create, unassign};
-pub(super) use life::{at_birth, at_death, elsewhere, unknown};
+pub(super) use life::{at_birth, at_death, elsewhere, mismatch, unknown};
 
 /// A primary IP.
 #[derive(Clone, Debug)]
@@ -38,7 +36,7 @@ pub struct PrimaryIp {
     pub name: String,
     /// The tenant's labels.
     pub labels: Labels,
-    /// Its address.
+    /// Its address; of IPv6 a /64.
     pub ip: IpNet,
     /// Where VPSes can have it.
     pub location_id: LocationId,
@@ -89,7 +87,7 @@ pub struct Filter {
     /// Only the one with this name.
     pub name: Option<String>,
     /// Only the one with this address.
-    pub ip: Option<IpAddr>,
+    pub ip: Option<IpNet>,
     /// Only those with these labels.
     pub selector: Selector,
     /// In this order (`id`, `name`, `created_at`).
@@ -105,7 +103,7 @@ pub async fn list(db: &PgPool, project: ProjectId, filter: &Filter, page: Page) 
     }
     if let Some(ip) = filter.ip {
         query.push(" and id = (select primary_ip_id from addresses where ip = ");
-        query.push_bind(IpNet::from(ip)).push(")");
+        query.push_bind(ip).push(")");
     }
     super::selector::push(&mut query, "labels", &filter.selector);
     Sort::push(&filter.sort, &mut query);

@@ -24,9 +24,10 @@ use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
 use crate::db::{firewalls, networks, primary_ips};
+use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
-use crate::domain::placement::{Candidate, Resources, choose};
+use crate::domain::placement::{Candidate, Prefixes, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{FirewallId, HostId, LocationId, NetworkId, PrimaryIpId, ProjectId, VpsId};
@@ -55,7 +56,9 @@ pub struct NewVps {
     /// Whether it should run, or only be made.
     pub start: bool,
     /// Whether, and from where, it gets an IPv4 address.
-    pub ipv4: Ipv4,
+    pub ipv4: PublicIp,
+    /// Whether, and from where, it gets a /64 of IPv6.
+    pub ipv6: PublicIp,
     /// Firewalls of the project; those whose selectors fit come by themselves.
     pub firewalls: Vec<FirewallId>,
     /// Networks of the project, in which it gets an address each.
@@ -64,11 +67,13 @@ pub struct NewVps {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// Where the IPv4 address of a new VPS comes from.
+/// Where a public address of a new VPS comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ipv4 {
+pub enum PublicIp {
     /// It gets none.
     None,
+    /// As `New` where its location has a pool of the family, and none elsewhere.
+    IfThere,
     /// From a primary IP that is made with it and goes with it.
     New,
     /// From this one of the project's.
@@ -128,7 +133,7 @@ async fn make(app: &App, project: ProjectId, new: &NewVps) -> Result<Created> {
             return Ok(Created { vps, action, root_password: password });
         }
     }
-    Err(Error::ResourceUnavailable(format!("no IPv4 address is free in {}", order.need.place)))
+    Err(Error::ResourceUnavailable(format!("no address is free in {}", order.need.place)))
 }
 
 /// One attempt, and the hosts that have something to do; none when others were faster.
@@ -155,8 +160,10 @@ async fn attempt_create(
     let id = insert(&mut tx, project, new, order, host, seq).await?;
     firewalls::at_birth(&mut tx, project, id, &new.labels, &new.firewalls).await?;
     networks::at_birth(&mut tx, project, id, &new.networks).await?;
-    if !primary_ips::at_birth(&mut tx, project, id, location, new.ipv4, exact).await? {
-        return Ok(None);
+    for (family, wanted) in [(Family::V4, new.ipv4), (Family::V6, new.ipv6)] {
+        if !primary_ips::at_birth(&mut tx, project, id, (location, family), wanted, exact).await? {
+            return Ok(None);
+        }
     }
     let boot_epoch = i64::from(new.start);
     let action =
@@ -188,13 +195,22 @@ async fn candidates(
                   h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                   h.images ? $1 as "has_image!",
                   exists (select 1 from addresses a join pools p on p.id = a.pool_id
-                          where p.location_id = d.location_id and not a.held
+                          where p.location_id = d.location_id and family(p.cidr) = 4 and not a.held
                             and (a.released_at is null or a.released_at
                                  <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                             and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!",
                   not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
                               where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
-                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!"
+                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!",
+                  exists (select 1 from pools p where p.location_id = d.location_id and family(p.cidr) = 6)
+                    as "has_prefixes!",
+                  exists (select 1 from pools p
+                          where p.location_id = d.location_id and family(p.cidr) = 6
+                            and (p.made < greatest((1::bigint << (64 - masklen(p.cidr))) - 1, 1)
+                                 or exists (select from addresses a where a.pool_id = p.id and not a.held
+                                            and (a.released_at is null or a.released_at
+                                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s)))))
+                    as "has_prefix!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256,
         &networks
@@ -224,6 +240,11 @@ async fn candidates(
         has_image: r.has_image,
         has_address: r.has_address,
         reaches_members: r.reaches_members,
+        prefixes: match (r.has_prefix, r.has_prefixes) {
+            (true, _) => Prefixes::Free,
+            (false, true) => Prefixes::Full,
+            (false, false) => Prefixes::None,
+        },
     });
     Ok(rows.collect())
 }

@@ -21,7 +21,7 @@ mod room;
 mod update;
 
 pub(super) use create::random_mac;
-pub use create::{Created, Ipv4, NewVps, create};
+pub use create::{Created, NewVps, PublicIp, create};
 pub use delete::{abandon_create, delete, finish_delete};
 pub use idempotency::{IdempotencyKey, forget_old_keys};
 pub use isolation::{Network, isolate, network};

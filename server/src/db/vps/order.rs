@@ -2,13 +2,14 @@
 //!
 //! Happens before the transaction: a plan or image that is retired a moment later was still on offer when it was asked for.
 
-use super::create::{Ipv4, NewVps};
+use super::create::{NewVps, PublicIp};
 use crate::app::App;
 use crate::db::images::{self, Image};
 use crate::db::plans::{self, Plan};
 use crate::db::primary_ips;
+use crate::domain::family::Family;
 use crate::domain::limits::booked;
-use crate::domain::placement::{Need, Place};
+use crate::domain::placement::{Need, Place, PrefixNeed};
 use crate::error::{Error, Result};
 use crate::ids::{PrimaryIpId, ProjectId};
 
@@ -96,28 +97,38 @@ pub(super) async fn resolve(app: &App, project: ProjectId, new: &NewVps) -> Resu
             Place::Datacenter(found.id.into(), found.name)
         }
     };
-    let place = match new.ipv4 {
-        Ipv4::Chosen(id) => near(app, project, id, place).await?,
-        Ipv4::None | Ipv4::New => place,
-    };
+    let mut place = place;
+    for (family, wanted) in [(Family::V4, new.ipv4), (Family::V6, new.ipv6)] {
+        if let PublicIp::Chosen(id) = wanted {
+            place = near(app, project, family, id, place).await?;
+        }
+    }
     let resources = booked(&plan.limits(), &plan.limits());
-    let address = new.ipv4 == Ipv4::New;
-    let need = Need { resources, architecture: plan.architecture.clone(), address, place };
+    let address = new.ipv4 == PublicIp::New;
+    let prefix = match new.ipv6 {
+        PublicIp::None | PublicIp::Chosen(_) => PrefixNeed::None,
+        PublicIp::IfThere => PrefixNeed::IfThere,
+        PublicIp::New => PrefixNeed::Sure,
+    };
+    let need = Need { resources, architecture: plan.architecture.clone(), address, prefix, place };
     let keys = ssh_keys(app, project, &new.ssh_keys).await?;
     Ok(Order { plan, image, keys, need, password_hash: None })
 }
 
 /// The place that is left when the VPS must be where a primary IP of the project is.
-async fn near(app: &App, project: ProjectId, id: PrimaryIpId, place: Place) -> Result<Place> {
+async fn near(app: &App, project: ProjectId, family: Family, id: PrimaryIpId, place: Place) -> Result<Place> {
     let at = sqlx::query!(
-        "select l.id, l.name, array(select d.id from datacenters d where d.location_id = l.id) as datacenters
+        "select l.id, l.name, a.ip, array(select d.id from datacenters d where d.location_id = l.id) as datacenters
          from primary_ips i join addresses a on a.primary_ip_id = i.id join pools p on p.id = a.pool_id
               join locations l on l.id = p.location_id
          where i.project_id = $1 and i.id = $2",
         project.0,
         id.0
     );
-    let at = at.fetch_optional(&app.db).await?.ok_or_else(|| primary_ips::unknown(id))?;
+    let at = at.fetch_optional(&app.db).await?.ok_or_else(|| primary_ips::unknown(family, id))?;
+    if Family::of(at.ip) != family {
+        return Err(primary_ips::mismatch(family, id));
+    }
     let fits = match &place {
         Place::Anywhere => return Ok(Place::Location(at.id.into(), at.name)),
         Place::Location(location, _) => location.0 == at.id,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use berth_proto::{Exit, Power, RestartPolicy, VpsFault, VpsMetrics, VpsState};
 use chrono::{DateTime, Utc};
+use ipnet::{IpNet, Ipv6Net};
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -70,9 +71,13 @@ pub struct Vps {
     /// Disk in bytes.
     pub disk_bytes: i64,
     /// Its IPv4 address.
-    pub ip: Option<ipnet::IpNet>,
+    pub ip: Option<IpNet>,
     /// The primary IP that the address belongs to.
     pub primary_ip_id: Option<i64>,
+    /// Its /64.
+    pub prefix: Option<IpNet>,
+    /// The primary IP that the /64 belongs to.
+    pub prefix_ip_id: Option<i64>,
     /// Generation of the desired state.
     pub generation: i64,
     power: String,
@@ -159,6 +164,15 @@ impl Vps {
         match self.ip?.addr() {
             IpAddr::V4(ip) => Some(ip),
             IpAddr::V6(_) => None,
+        }
+    }
+
+    /// Its /64 of IPv6.
+    #[must_use]
+    pub fn ipv6(&self) -> Option<Ipv6Net> {
+        match self.prefix? {
+            IpNet::V6(net) => Some(net),
+            IpNet::V4(_) => None,
         }
     }
 
@@ -263,6 +277,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   v.plan_id, p.name as plan_name, p.included_traffic, coalesce(t.in_bytes, 0) as "traffic_in!",
                   coalesce(t.out_bytes, 0) as "traffic_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
+                  a6.ip as "prefix?", a6.primary_ip_id as prefix_ip_id,
                   v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
@@ -277,7 +292,8 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                 join locations l on l.id = d.location_id
                 join plans p on p.id = v.plan_id
                 join images i on i.id = v.image_id
-                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null
+                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null and family(a.ip) = 4
+                left join addresses a6 on a6.vps_id = v.id and a6.primary_ip_id is not null and family(a6.ip) = 6
                 left join traffic t on t.vps_id = v.id and t.period = traffic_period(now())
            where v.deleted_at is null
            order by wanted.n"#,

@@ -25,6 +25,7 @@ fn host(id: i64) -> Candidate {
         has_image: false,
         has_address: true,
         reaches_members: true,
+        prefixes: Prefixes::None,
     }
 }
 
@@ -38,6 +39,7 @@ fn need() -> Need {
         },
         architecture: "x86".into(),
         address: true,
+        prefix: PrefixNeed::IfThere,
         place: Place::Anywhere,
     }
 }

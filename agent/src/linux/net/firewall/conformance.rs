@@ -83,7 +83,7 @@ impl End {
     }
 }
 
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
     let bytes = parts.concat();
     let sum: u32 = bytes
         .chunks(2)
@@ -172,6 +172,7 @@ fn what_passes_is_what_the_rules_mean() {
         let guest = Guest::start();
         let spec = NetSpec {
             ipv4: Some(GUEST),
+            ipv6: None,
             floating: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,

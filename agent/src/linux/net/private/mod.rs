@@ -30,6 +30,7 @@ mod peers;
 mod router;
 
 pub use self::netns::Netns;
+pub(super) use self::ops::Ops;
 use self::router::Underlay;
 
 /// What VXLAN adds to each packet: Ethernet, UDP and its own headers, and the outer IP header.
@@ -274,7 +275,7 @@ impl Private {
     /// free.
     async fn remove_router(&self, network: NetworkId) -> Result<()> {
         if let Some(router) = Netns::kept_at(&self.path(network).join("ns")) {
-            ops::Ops::inside(&router).await?.remove(router::VXLAN).await?;
+            Ops::inside(&router).await?.remove(router::VXLAN).await?;
         }
         self.remove_files(network)
     }

@@ -31,14 +31,14 @@ pub(super) async fn connect(
     let named = make(&ops, name, &mac, inside, mtu).await?;
     let dev = there(ops.index(name).await?)?;
     ops.up(dev).await?;
-    ops.address(dev, nic.gateway).await?;
+    ops.address(dev, nic.gateway.into()).await?;
     for ip in addresses(nic) {
         ops.neighbour(ip, &mac, dev).await?;
         ops.route(IpNet::from(ip), None, dev).await?;
     }
     let guest = Ops::inside(inside).await?;
     let dev = there(guest.index(&named).await?)?;
-    guest.address(dev, nic.ip).await?;
+    guest.address(dev, nic.ip.into()).await?;
     guest.up(dev).await?;
     guest.route(IpNet::from(nic.gateway), None, dev).await?;
     for to in reached(nic) {

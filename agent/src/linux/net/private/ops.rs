@@ -14,16 +14,29 @@ use super::super::{NetError, Result};
 use super::netns::Netns;
 
 /// A netlink socket in a namespace.
-pub(super) struct Ops(Handle);
+pub(in crate::linux::net) struct Ops(Handle);
 
 impl Ops {
-    pub(super) async fn inside(ns: &Netns) -> Result<Self> {
+    /// A socket in the agent's own namespace.
+    pub(in crate::linux::net) fn of(handle: Handle) -> Self {
+        Self(handle)
+    }
+
+    pub(in crate::linux::net) async fn inside(ns: &Netns) -> Result<Self> {
         Ok(Self(ns.netlink().await?))
     }
 
     /// The number of an interface; none when there is no such interface.
-    pub(super) async fn index(&self, name: &str) -> Result<Option<u32>> {
+    pub(in crate::linux::net) async fn index(&self, name: &str) -> Result<Option<u32>> {
         Ok(self.link(name).await?.map(|link| link.header.index))
+    }
+
+    /// The MAC address of an interface; none when there is no such interface.
+    pub(in crate::linux::net) async fn mac(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let attributes = self.link(name).await?.into_iter().flat_map(|link| link.attributes);
+        let mut found =
+            attributes.filter_map(|a| if let LinkAttribute::Address(mac) = a { Some(mac) } else { None });
+        Ok(found.next())
     }
 
     /// The number that the other end of a veth has where it is.
@@ -51,21 +64,22 @@ impl Ops {
         absent(self.0.link().del(index).execute().await, (), &format!("removing {name}"))
     }
 
-    pub(super) async fn up(&self, dev: u32) -> Result<()> {
+    pub(in crate::linux::net) async fn up(&self, dev: u32) -> Result<()> {
         let up = LinkUnspec::new_with_index(dev).up().build();
         self.0.link().set(up).execute().await.map_err(|source| failed("switching an interface on", source))
     }
 
     /// Gives an interface an address that is there at once: nobody else can have it.
-    pub(super) async fn address(&self, dev: u32, ip: IpAddr) -> Result<()> {
-        let mut request = self.0.address().add(dev, ip, IpNet::from(ip).prefix_len()).replace();
+    pub(in crate::linux::net) async fn address(&self, dev: u32, net: IpNet) -> Result<()> {
+        let ip = net.addr();
+        let mut request = self.0.address().add(dev, ip, net.prefix_len()).replace();
         if ip.is_ipv6() {
             request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
         }
         request.execute().await.map_err(|source| failed(&format!("adding the address {ip}"), source))
     }
 
-    pub(super) async fn route(&self, to: IpNet, via: Option<IpAddr>, dev: u32) -> Result<()> {
+    pub(in crate::linux::net) async fn route(&self, to: IpNet, via: Option<IpAddr>, dev: u32) -> Result<()> {
         let done = self.0.route().add(route(to, via, dev)?).replace().execute().await;
         done.map_err(|source| failed(&format!("routing to {to}"), source))
     }
@@ -75,7 +89,7 @@ impl Ops {
     }
 
     /// Says who has an address, so that nobody is asked.
-    pub(super) async fn neighbour(&self, ip: IpAddr, mac: &[u8], dev: u32) -> Result<()> {
+    pub(in crate::linux::net) async fn neighbour(&self, ip: IpAddr, mac: &[u8], dev: u32) -> Result<()> {
         let request = self.0.neighbours().add(dev, ip).link_layer_address(mac);
         let done = request.state(NeighbourState::Permanent).replace().execute().await;
         done.map_err(|source| failed(&format!("adding the neighbour {ip}"), source))
