@@ -42,6 +42,7 @@ if [ "$what" = test ]; then
     want sshpass have sshpass
     want busybox-static have busybox
     want iputils-ping have ping
+    want bird2 have bird
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
     want squashfs-tools have mksquashfs

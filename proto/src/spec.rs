@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Firewall, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
+use crate::{Exit, Firewall, Gateways, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -51,6 +51,9 @@ pub struct HostSettings {
     /// The data centre that the host is in, as guests are told.
     #[serde(default)]
     pub availability_zone: String,
+    /// How public addresses of its guests reach it, beside NAT.
+    #[serde(default)]
+    pub gateways: Gateways,
 }
 
 /// The desired state of one VPS.
@@ -331,6 +334,9 @@ pub struct NetSpec {
     /// Its interfaces in private networks, in the order in which they came.
     #[serde(default)]
     pub private: Vec<PrivateNic>,
+    /// Rises when neighbours must be told again who has its addresses, because somebody else answered for one until now.
+    #[serde(default)]
+    pub announce_epoch: i64,
 }
 
 /// Who may log in. Applied at first boot, and again when `password_epoch` rises.
