@@ -34,6 +34,11 @@ pub enum Kind {
     Nat,
     /// Addresses that the network around routes to the hosts.
     Routed,
+    /// Addresses of the network that hosts' uplinks are in: the host that has one answers for it (proxy ARP).
+    #[value(alias = "proxy_arp")]
+    ProxyArp,
+    /// Addresses that the host which has one announces to its routers.
+    Bgp,
 }
 
 /// A pool.
@@ -48,7 +53,7 @@ pub struct Pool {
     pub location: String,
     /// Its network, in CIDR notation.
     pub cidr: String,
-    /// `nat` or `routed`.
+    /// `nat`, `routed`, `proxy_arp` or `bgp`.
     pub kind: String,
     /// Addresses that projects can get.
     pub addresses: i64,
@@ -107,6 +112,8 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     let kind = match new.kind {
         Kind::Nat => "nat",
         Kind::Routed => "routed",
+        Kind::ProxyArp => "proxy_arp",
+        Kind::Bgp => "bgp",
     };
     let made = sqlx::query_scalar!(
         "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",
