@@ -43,6 +43,7 @@ if [ "$what" = test ]; then
     want busybox-static have busybox
     want iputils-ping have ping
     want iperf3 have iperf3
+    want bird2 have bird
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
     want squashfs-tools have mksquashfs

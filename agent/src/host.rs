@@ -4,6 +4,7 @@
 //! called again after a crash at any point it ends in the same state. Methods of one VPS are never called at the same
 //! time, except those of its console and its sessions; those of different VPSes are.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -171,6 +172,8 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// How often the rules of a running guest's firewall were met, as seen not long ago; none where nothing is known.
     fn vps_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
+    /// The addresses that lead to a VPS now, beside private networks; none where that cannot be told.
+    fn vps_routed(&self, id: VpsId) -> impl Future<Output = Option<Vec<IpAddr>>> + Send;
     /// Answers guests that ask for facts about themselves, for ever.
     fn serve_metadata(&self, facts: Arc<dyn Facts>) -> impl Future<Output = ()> + Send;
     /// The next thing that the host noticed by itself.

@@ -9,6 +9,7 @@
 //! on it also checks the reconciler's order of effects.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub struct Behaviour {
     /// Whether templates must be fetched before disks are made from them.
     pub needs_images: bool,
     /// Its address among hosts.
-    pub underlay: Option<std::net::IpAddr>,
+    pub underlay: Option<IpAddr>,
 }
 
 impl Default for Behaviour {
@@ -93,6 +94,7 @@ struct SimVps {
     events: Vec<VpsEvent>,
     traffic: Vec<TrafficCount>,
     hits: Option<FirewallHits>,
+    routed: Vec<IpAddr>,
 }
 
 impl SimVps {
@@ -395,6 +397,7 @@ impl Host for SimHost {
             v.found.guest = Some(guest.clone());
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.routed = addresses(spec);
             v.events.clear();
             v.counts.starts += 1;
         });
@@ -478,6 +481,7 @@ impl Host for SimHost {
             v.counts.applies += 1;
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.routed = addresses(spec);
         });
         Ok(())
     }
@@ -548,6 +552,12 @@ impl Host for SimHost {
         state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.hits.clone())
     }
 
+    async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {
+        let state = self.lock();
+        let running = state.vpses.get(&id).filter(|vps| vps.found.guest.is_some());
+        Some(running.map(|vps| vps.routed.clone()).unwrap_or_default())
+    }
+
     async fn serve_metadata(&self, _: Arc<dyn Facts>) {
         std::future::pending().await // simulated guests ask nothing
     }
@@ -561,4 +571,8 @@ impl Host for SimHost {
             noticed.await;
         }
     }
+}
+
+fn addresses(spec: &VpsSpec) -> Vec<IpAddr> {
+    spec.net.ipv4.iter().chain(&spec.net.floating).map(|ip| IpAddr::V4(*ip)).collect()
 }

@@ -45,6 +45,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             firewall: None,
             guard: Guard::default(),
             private: Vec::new(),
+            announce_epoch: 0,
         },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,

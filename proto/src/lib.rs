@@ -13,6 +13,7 @@
 mod enrol;
 mod exec;
 mod firewall;
+mod gateway;
 mod guard;
 mod hits;
 mod ids;
@@ -30,6 +31,7 @@ pub use exec::{
     TerminalSize, channel, check_path, is_session,
 };
 pub use firewall::{Firewall, FirewallProtocol, FirewallRule, FirstPacket};
+pub use gateway::{Bgp, BgpNeighbour, Gateways};
 pub use guard::{BlockedPort, Guard};
 pub use hits::{FirewallHits, Hits, RuleHits};
 pub use ids::{HostId, ImageId, NetworkId, VpsId};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Firewall, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
+use crate::{Exit, Firewall, Gateways, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -52,6 +52,9 @@ pub struct HostSettings {
     /// The data centre that the host is in, as guests are told.
     #[serde(default)]
     pub availability_zone: String,
+    /// How public addresses of its guests reach it, beside NAT.
+    #[serde(default)]
+    pub gateways: Gateways,
 }
 
 /// The desired state of one VPS.
@@ -335,6 +338,9 @@ pub struct NetSpec {
     /// Its interfaces in private networks, in the order in which they came.
     #[serde(default)]
     pub private: Vec<PrivateNic>,
+    /// Rises when neighbours must be told again who has its addresses, because somebody else answered for one until now.
+    #[serde(default)]
+    pub announce_epoch: i64,
 }
 
 /// The guest's own address in its /64 ([`NetSpec::ipv6`]), with the length of the prefix.

@@ -7,7 +7,7 @@ use super::Check;
 use crate::linux::LinuxConfig;
 
 pub(super) fn checks(config: &LinuxConfig) -> Vec<Check> {
-    vec![monitor(config), mkfs(), nft(), tc(), lxcfs(config)]
+    vec![monitor(config), mkfs(), nft(), tc(), bird(), lxcfs(config)]
 }
 
 /// Where a program is, as a shell of root would find it.
@@ -61,6 +61,12 @@ fn tc() -> Check {
     let found = find("tc");
     let detail = describe(found.as_deref(), "tc");
     Check::wanted("tc", found.is_some(), detail, "bandwidth cannot be limited; install iproute2")
+}
+
+fn bird() -> Check {
+    let found = find("bird");
+    let detail = describe(found.as_deref(), "bird");
+    Check::wanted("bird", found.is_some(), detail, "addresses cannot be announced by BGP; install bird2")
 }
 
 fn dry_run(nft: &Path, rules: &str) -> Result<(), String> {

@@ -16,6 +16,7 @@
 //! <run>/<id>/ctl.sock, lock          its monitor
 //! <run>/<id>/limits.json             what was asked for of the running guest
 //! <run>/networks/                    routers of private networks
+//! <run>/bird/                        our bird, where addresses are announced by BGP
 //! <run>/<id>/events.json             what happened to it
 //! <run>/devices/                     device nodes, where the host's are for root alone
 //! <run>/lxcfs/                       our lxcfs, where the host runs none
@@ -48,6 +49,7 @@ mod told;
 mod traffic;
 mod watch;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -315,7 +317,7 @@ impl Host for LinuxHost {
     async fn configure(&self, settings: &HostSettings) -> Result<(), Fault> {
         self.net.configure(&settings.nat_pools).await?;
         *lock(&self.settings) = settings.clone();
-        Ok(())
+        Ok(self.net.gateways(&settings.gateways).await?)
     }
 
     async fn connect_networks(&self, networks: &HostNetworks) -> Result<(), Fault> {
@@ -489,6 +491,11 @@ impl Host for LinuxHost {
 
     async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
         self.known_hits(id)
+    }
+
+    async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {
+        let routed = self.net.routed_to(id).await.ok()?;
+        Some(routed.into_iter().map(IpAddr::V4).collect())
     }
 
     async fn serve_metadata(&self, facts: Arc<dyn Facts>) {

@@ -132,6 +132,7 @@ impl World {
                 firewall: None,
                 guard: Guard::default(),
                 private: Vec::new(),
+                announce_epoch: 0,
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, hosts, images, places, plans, policies, pools, projects, server_limits, servers, streams,
-    tokens, users,
+    addresses, gateways, hosts, images, places, plans, policies, pools, projects, server_limits, servers,
+    streams, tokens, users,
 };
 use crate::app::App;
 use crate::config::Config;
@@ -80,6 +80,16 @@ enum Hosts {
     Uncordon { host: Reference },
     /// Change how many times each core of a host is sold.
     Overcommit { host: Reference, times: f64 },
+    /// Whom a host announces addresses of pools of the kind bgp to.
+    Bgp { host: Reference },
+    /// Set that, by BGP, for addresses that are in use already too.
+    SetBgp {
+        host: Reference,
+        #[command(flatten)]
+        wanted: gateways::Speaker,
+    },
+    /// Let a host announce nothing.
+    UnsetBgp { host: Reference },
     /// End the validity of a host's certificate at once; its VPSes run on, unseen.
     Revoke { host: Reference },
     /// Remove a host that has no VPSes.
@@ -385,6 +395,9 @@ async fn host(app: &App, command: Hosts) -> crate::error::Result<Shown> {
         Hosts::Overcommit { host, times } => {
             update(&host, Update { cpu_overcommit: Some(times), ..Update::default() }).await
         }
+        Hosts::Bgp { host } => one(gateways::show(app, id(&host).await?).await?),
+        Hosts::SetBgp { host, wanted } => one(gateways::set(app, id(&host).await?, &wanted).await?),
+        Hosts::UnsetBgp { host } => gateways::unset(app, id(&host).await?).await.map(|()| Shown::Done),
         Hosts::Revoke { host } => one(db::hosts::revoke(app, id(&host).await?).await?),
         Hosts::Remove { host } => db::hosts::remove(app, id(&host).await?).await.map(|()| Shown::Done),
     }
@@ -466,6 +479,11 @@ mod tests {
             "x images from-server --server https://images.example --image alpine/3.19",
             "x images build-debian --suite bookworm --mirror http://mirror.example/debian",
             "x pools create nat2 10.9.0.0/24",
+            "x pools create public 192.0.2.0/24 --kind proxy-arp",
+            "x pools create anycast 198.51.100.0/24 --kind bgp",
+            "x hosts bgp host-2",
+            "x hosts set-bgp host-2 --asn 64512 --neighbour 192.0.2.1=64500 --neighbour 2001:db8::1=64500",
+            "x hosts unset-bgp host-2",
             "x pools quarantine nat2 60",
             "x pools who 10.9.0.7 --at 2026-02-09T12:00:00Z",
             "x servers set 7 --autostart-order -5",

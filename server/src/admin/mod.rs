@@ -9,6 +9,7 @@
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod addresses;
 pub mod cli;
+mod gateways;
 mod hosts;
 mod images;
 mod places;
@@ -47,6 +48,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
+        .merge(gateways::router())
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
@@ -96,6 +98,7 @@ mod tests {
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())
+            .merge(gateways::router())
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())

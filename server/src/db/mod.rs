@@ -26,6 +26,7 @@ pub mod enrol;
 pub mod events;
 pub mod firewalls;
 pub mod floating_ips;
+pub mod gateways;
 pub mod graphs;
 pub mod hosts;
 pub mod images;

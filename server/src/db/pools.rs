@@ -37,6 +37,11 @@ pub enum Kind {
     Nat,
     /// Addresses that the network around routes to the hosts.
     Routed,
+    /// Addresses of the network that hosts' uplinks are in: the host that has one answers for it (proxy ARP).
+    #[value(alias = "proxy_arp")]
+    ProxyArp,
+    /// Addresses that the host which has one announces to its routers.
+    Bgp,
 }
 
 /// A pool.
@@ -51,7 +56,7 @@ pub struct Pool {
     pub location: String,
     /// Its network, in CIDR notation.
     pub cidr: String,
-    /// `nat` or `routed`.
+    /// `nat`, `routed`, `proxy_arp` or `bgp`.
     pub kind: String,
     /// Addresses that projects can get; of IPv6 these are /64.
     pub addresses: i64,
@@ -112,11 +117,17 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     let mut tx = app.db.begin().await?;
     let told = hosts::touch(&mut tx, Some(new.location)).await?;
     let kind = match (new.kind, new.cidr) {
-        (Some(Kind::Nat), IpNet::V6(_)) => {
-            return Err(Error::invalid("kind", "must be 'routed': IPv6 addresses are not translated"));
+        (None | Some(Kind::Routed), IpNet::V6(_)) => "routed",
+        (Some(_), IpNet::V6(_)) => {
+            return Err(Error::invalid(
+                "kind",
+                "must be 'routed' for IPv6: it is not translated, and hosts neither answer for it nor announce it yet",
+            ));
         }
         (None | Some(Kind::Nat), IpNet::V4(_)) => "nat",
-        (None | Some(Kind::Routed), _) => "routed",
+        (Some(Kind::Routed), IpNet::V4(_)) => "routed",
+        (Some(Kind::ProxyArp), IpNet::V4(_)) => "proxy_arp",
+        (Some(Kind::Bgp), IpNet::V4(_)) => "bgp",
     };
     let made = sqlx::query_scalar!(
         "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",

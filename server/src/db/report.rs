@@ -159,10 +159,10 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
              observed_generation = u.generation, observed_state = u.state, observed_boot_epoch = u.boot_epoch,
              observed_password_epoch = u.password_epoch, observed_started_at = u.started_at, observed_exit = u.exit,
              observed_fault = u.fault, observed_metrics = u.metrics, observed_frozen = u.frozen,
-             observed_limits = u.limits, observed_at = now()
+             observed_limits = u.limits, observed_routed = u.routed, observed_at = now()
            from unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[],
-                       $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::boolean[], $12::jsonb[])
-             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics, frozen, limits)
+                       $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::boolean[], $12::jsonb[], $13::jsonb[])
+             as u(id, generation, state, boot_epoch, password_epoch, started_at, exit, fault, metrics, frozen, limits, routed)
            where v.id = u.id and v.host_id = $1"#,
         host,
         &column(|s| s.id.0),
@@ -176,6 +176,7 @@ pub(crate) async fn observed(tx: &mut PgConnection, host: i64, seen: &[&VpsObser
         &json(|s| s.metrics.map(serde_json::to_value).transpose())? as &[Option<Value>],
         &seen.iter().map(|s| s.frozen).collect::<Vec<bool>>(),
         &json(limits_value)? as &[Option<Value>],
+        &json(|s| s.routed.as_ref().map(serde_json::to_value).transpose())? as &[Option<Value>],
     )
     .execute(tx)
     .await?;
@@ -195,7 +196,8 @@ pub(crate) fn state_name(seen: &VpsObserved) -> serde_json::Result<String> {
 /// Notes that nobody knows what these VPSes of the host are doing.
 pub(crate) async fn lost(tx: &mut PgConnection, host: i64, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
-        "update vps set observed_state = 'unknown', observed_metrics = null, observed_limits = null, observed_at = now()
+        "update vps set observed_state = 'unknown', observed_metrics = null, observed_limits = null, observed_routed = null,
+                        observed_at = now()
          where host_id = $1 and id = any($2)",
         host,
         ids

@@ -37,7 +37,7 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   v.cpu_weight, v.cpu_guarantee_milli, v.memory_high_bytes, v.memory_guarantee_bytes,
                   v.disk_read_bps, v.disk_write_bps, v.disk_read_iops, v.disk_write_iops, v.inodes, v.open_files,
                   v.ssh_keys, v.root_password_hash, v.password_epoch, v.user_data, v.firewall,
-                  v.frozen, v.restart_policy, v.autostart_order, v.traffic_throttle_mbit,
+                  v.frozen, v.restart_policy, v.autostart_order, v.traffic_throttle_mbit, v.announce_epoch,
                   (v.isolated_at is not null or v.traffic_suspended) as "isolated!",
                   p.blocked_ports as "blocked_ports: Json<Vec<BlockedPort>>",
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
@@ -113,7 +113,8 @@ pub async fn settings(db: &PgPool, host: i64) -> sqlx::Result<HostSettings> {
     );
     let place = place.fetch_one(db).await?;
     let (region, availability_zone) = (place.network_zone, place.name);
-    Ok(HostSettings { nat_pools, resolvers: place.resolvers.0, region, availability_zone })
+    let gateways = super::gateways::of_host(db, host).await?;
+    Ok(HostSettings { nat_pools, resolvers: place.resolvers.0, region, availability_zone, gateways })
 }
 
 struct Row {
@@ -151,6 +152,7 @@ struct Row {
     autostart_order: i32,
     firewall: Option<serde_json::Value>,
     traffic_throttle_mbit: i64,
+    announce_epoch: i64,
     isolated: bool,
     blocked_ports: Json<Vec<BlockedPort>>,
     image_id: i64,
@@ -230,6 +232,7 @@ impl Row {
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,
                 guard: Guard { isolated: self.isolated, blocked_ports: self.blocked_ports.0 },
                 private,
+                announce_epoch: self.announce_epoch,
             },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,

@@ -29,6 +29,8 @@ const LARGEST: i64 = 1 << 53;
 const MOST_VPSES: usize = 20_000;
 /// Events of one guest that a report may tell.
 const MOST_EVENTS: usize = 16;
+/// Addresses that a report may say lead to one guest.
+const MOST_ROUTED: usize = 1000;
 /// Epochs of traffic counters of one guest that a report may tell.
 const MOST_EPOCHS: usize = 16;
 
@@ -61,7 +63,9 @@ pub(super) async fn report(
     crate::failpoint::hit("server.report.before_commit").await;
     tx.commit().await?;
     crate::failpoint::hit("server.report.after_commit").await;
-    news.projects.extend(db::floating_ips::finish_moves(&fleet.app.db, caller.id).await?);
+    let moves = db::floating_ips::finish_moves(&fleet.app.db, caller.id).await?;
+    news.projects.extend(moves.projects);
+    db::hosts::wake(&fleet.app, &moves.hosts);
     tell(&fleet, caller.id, news);
     Ok(Json(ReportAck { seq }))
 }
@@ -262,6 +266,9 @@ fn sane(mut report: Report) -> Result<Report> {
         sane_limits(&mut vps.limits);
         sane_events(&mut vps.events);
         sane_traffic(&mut vps.traffic);
+        if let Some(routed) = &mut vps.routed {
+            routed.truncate(MOST_ROUTED);
+        }
         vps.hits = vps.hits.take().map(sane_hits);
     }
     report.agent_version = text::line(&report.agent_version, 64);

@@ -225,6 +225,16 @@ impl World {
         all.max_by_key(|found| (found.guest.is_some(), found.disk)).unwrap_or_default()
     }
 
+    /// The disk of a server is gone, and its guest with it.
+    ///
+    /// # Panics
+    /// When no host has it.
+    pub fn lose_disk(&self, id: i64) {
+        let mut hosts = self.hosts.iter();
+        let host = hosts.find(|host| host.sim.look(VpsId(id)).disk).expect("a host has its disk");
+        host.sim.put(VpsId(id), Found::default());
+    }
+
     /// When the guest that runs was started.
     ///
     /// # Panics

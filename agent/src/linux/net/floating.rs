@@ -1,7 +1,8 @@
 //! Addresses that are routed to a guest beside its own. They come and go while it runs.
 //!
 //! A host route to the guest's interface is all that there is to one: it leads packets there, and by the same route the
-//! guest may send from it. What is routed to an interface is read from the kernel, so nothing is remembered here.
+//! guest may send from it. What is routed to an interface is read from the kernel, so nothing is remembered here. How
+//! the rest of the world learns of it is the matter of [`super::gateway`].
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,20 +17,44 @@ use super::{Net, NetError, Result};
 
 impl Net {
     /// Routes exactly the addresses of `net` to a running guest; does nothing for one that has no interface. What goes
-    /// goes first.
+    /// goes first. When this returns, nobody is told any more that what went is here, and what is here was told (again).
     ///
     /// # Errors
-    /// When the kernel refuses something; call again.
+    /// When the kernel refuses something, or bird does not follow; call again.
     pub async fn route(&self, id: VpsId, net: &NetSpec) -> Result<()> {
         let name = self.name(id);
         let Ok(index) = if_nametoindex(name.as_str()) else { return Ok(()) };
         let wanted = addresses(net);
+        let now = self.gateway.now().await;
         let there = self.routed(index).await?;
-        for ip in there.difference(&wanted) {
-            let gone = self.handle.route().del(route(*ip, index)).execute().await;
-            gone.map_err(|source| NetError::Netlink { what: format!("taking {ip} from {name}"), source })?;
+        let gone = &there - &wanted;
+        for ip in &gone {
+            self.stop_answering(&now, *ip).await?;
+            self.no_route(id, *ip, index).await?;
         }
-        self.add_routes(id, index, &(&wanted - &there)).await
+        self.add_routes(id, index, &(&wanted - &there)).await?;
+        self.answer_for(&now, &wanted).await?;
+        let announced = now.announced.clone();
+        drop(now); // others need not wait for bird
+        self.announced(&announced, &gone, &wanted).await
+    }
+
+    /// Takes an address from an interface.
+    pub(super) async fn no_route(&self, id: VpsId, ip: Ipv4Addr, index: u32) -> Result<()> {
+        let gone = self.handle.route().del(route(ip, index)).execute().await;
+        let what = || format!("taking {ip} from {}", self.name(id));
+        gone.map_err(|source| NetError::Netlink { what: what(), source })
+    }
+
+    /// The addresses that lead to a VPS; none of one that has no interface.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub async fn routed_to(&self, id: VpsId) -> Result<BTreeSet<Ipv4Addr>> {
+        match if_nametoindex(self.name(id).as_str()) {
+            Ok(index) => self.routed(index).await,
+            Err(_) => Ok(BTreeSet::new()),
+        }
     }
 
     /// Routes these addresses to an interface, wherever else on this host they led before.
@@ -43,7 +68,13 @@ impl Net {
     }
 
     /// The addresses that are routed to an interface.
-    async fn routed(&self, index: u32) -> Result<BTreeSet<Ipv4Addr>> {
+    pub(super) async fn routed(&self, index: u32) -> Result<BTreeSet<Ipv4Addr>> {
+        let all = self.host_routes().await?;
+        Ok(all.into_iter().filter(|(_, on)| *on == index).map(|(ip, _)| ip).collect())
+    }
+
+    /// All routes to single addresses on a link, with the number of the interface.
+    pub(super) async fn host_routes(&self) -> Result<Vec<(Ipv4Addr, u32)>> {
         let all = self.handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
         let read = |source| NetError::Netlink { what: "reading the routes".to_owned(), source };
         let all: Vec<RouteMessage> = all.try_collect().await.map_err(read)?;
@@ -51,7 +82,6 @@ impl Net {
             message.header.table == libc::RT_TABLE_MAIN
                 && message.header.scope == RouteScope::Link
                 && message.header.destination_prefix_length == 32
-                && message.attributes.contains(&RouteAttribute::Oif(index))
         };
         let address = |message: &RouteMessage| {
             message.attributes.iter().find_map(|attribute| match attribute {
@@ -59,7 +89,14 @@ impl Net {
                 _ => None,
             })
         };
-        Ok(all.iter().filter(|message| ours(message)).filter_map(address).collect())
+        let interface = |message: &RouteMessage| {
+            let mut all = message.attributes.iter();
+            all.find_map(
+                |attribute| if let RouteAttribute::Oif(index) = attribute { Some(*index) } else { None },
+            )
+        };
+        let found = all.iter().filter(|message| ours(message));
+        Ok(found.filter_map(|message| Some((address(message)?, interface(message)?))).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU16;
 
-use berth_proto::{Firewall, Guard, NetSpec, VpsId};
+use berth_proto::{Firewall, Gateways, Guard, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::RouteType;
@@ -23,6 +23,7 @@ mod counting;
 mod firewall;
 mod floating;
 mod forward6;
+mod gateway;
 mod guard;
 mod hits;
 mod metadata;
@@ -66,6 +67,9 @@ pub enum NetError {
     /// tc refused a limit.
     #[error("tc refused a limit: {0}")]
     Shape(String),
+    /// Addresses cannot be led to this host; the text says what to do.
+    #[error("{0}")]
+    Gateway(String),
     /// A MAC address or pool that makes no sense.
     #[error("{0:?} is no MAC address or IPv4 network")]
     Malformed(String),
@@ -85,6 +89,7 @@ pub struct Net {
     epochs: Mutex<counting::Epochs>,
     /// 0 while guests are not answered.
     metadata_port: AtomicU16,
+    gateway: gateway::Gateway,
     /// Private networks.
     pub private: Private,
 }
@@ -111,6 +116,7 @@ impl Net {
             mtu,
             epochs: Mutex::default(),
             metadata_port: AtomicU16::new(0),
+            gateway: gateway::Gateway::new(run_dir),
         })
     }
 
@@ -164,7 +170,7 @@ impl Net {
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
         let index = connected?;
-        self.add_routes(id, index, &floating::addresses(net)).await?;
+        self.give(id, index, &floating::addresses(net)).await?;
         self.connect6(id, index, pid, net).await?;
         if net.private.is_empty() {
             return Ok(());
@@ -221,6 +227,7 @@ impl Net {
     /// # Errors
     /// When the kernel refuses something.
     pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
+        self.gateways(&Gateways::default()).await?;
         rules::apply(&rules::no_table(&self.table)).await?;
         self.private.remove_support().await?;
         for pool in nat_pools {
@@ -267,6 +274,7 @@ impl Net {
         self.private.detach(id).await?;
         // first, because what is left is found by the other's name
         self.unshape(id).await?;
+        self.take_back(id).await?;
         self.remove_by_name(&self.name(id)).await
     }
 

@@ -74,6 +74,7 @@ pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
         firewall: None,
         guard: Guard::default(),
         private: Vec::new(),
+        announce_epoch: 0,
     }
 }
 

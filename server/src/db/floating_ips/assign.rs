@@ -4,7 +4,7 @@
 //! (`address_releases`).
 
 use ipnet::IpNet;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{New, hold, insert};
 use crate::app::App;
@@ -138,34 +138,6 @@ async fn let_go(tx: &mut PgConnection, ip: IpNet, vps: VpsId, generation: i64) -
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Ends what this host's report was the last to be waited for; gives the projects whose actions have ended. To be called
-/// after that report's transaction: of two reports at once the later one sees both.
-///
-/// A VPS that is off has no interface, so it has let go, whatever else is wrong with it.
-pub(crate) async fn finish_moves(db: &PgPool, host: i64) -> Result<Vec<i64>> {
-    let done = sqlx::query!(
-        "delete from address_releases r using vps v
-         where v.id = r.vps_id and v.host_id = $1
-           and (v.deleted_at is not null
-                or (v.observed_generation >= r.generation
-                    and (v.observed_state = 'stopped'
-                         or (v.observed_state = 'running' and v.observed_fault is null))))",
-        host
-    );
-    done.execute(db).await?;
-    let ended = sqlx::query_scalar!(
-        "update actions a set status = 'success', progress = 100, finished_at = now()
-         from vps v, addresses ip
-         where a.status = 'running' and a.command in ('assign_floating_ip', 'unassign_floating_ip')
-           and ip.floating_ip_id = a.floating_ip_id and v.id = a.vps_id
-           and v.observed_generation >= a.generation and v.observed_state in ('running', 'stopped')
-           and v.observed_fault is null
-           and not exists (select from address_releases r where r.ip = ip.ip)
-         returning a.project_id"
-    );
-    Ok(ended.fetch_all(db).await?)
 }
 
 /// The VPS that has a floating IP, as it was a moment ago: nothing is locked yet.

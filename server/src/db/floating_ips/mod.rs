@@ -23,9 +23,10 @@ use crate::ids::{FloatingIpId, LocationId, ProjectId, VpsId};
 use crate::wake::Changed;
 
 mod assign;
+mod release;
 
-pub(crate) use assign::finish_moves;
 pub use assign::{Origin, assign, create, unassign};
+pub(crate) use release::finish_moves;
 
 /// A floating IP.
 #[derive(Clone, Debug)]

@@ -178,6 +178,7 @@ fn what_passes_is_what_the_rules_mean() {
             firewall: None,
             guard: Guard::default(),
             private: Vec::new(),
+            announce_epoch: 0,
         };
         let id = VpsId(2);
         net.attach(id, guest.pid(), &spec).await.unwrap();
