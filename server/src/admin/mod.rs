@@ -11,6 +11,7 @@ mod addresses;
 pub mod cli;
 mod hosts;
 mod images;
+mod name_servers;
 mod places;
 mod plans;
 mod policies;
@@ -47,6 +48,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
+        .merge(name_servers::router())
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
@@ -96,6 +98,7 @@ mod tests {
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())
+            .merge(name_servers::router())
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
+use super::reverse;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
 
@@ -74,6 +75,7 @@ pub(super) async fn take(
     };
     if let Some(ip) = free {
         change(tx, ip, Some(owner), vps).await?;
+        reverse::taken(tx, ip).await?;
     }
     Ok(free)
 }
@@ -138,6 +140,9 @@ pub(super) async fn change(
     )
     .execute(&mut *tx)
     .await?;
+    if owner.is_none() {
+        reverse::given_back(tx, ip).await?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +17,7 @@ use crate::db::firewalls::{self, Holds};
 use crate::db::floating_ips;
 use crate::db::images::{self, Image as ImageRow};
 use crate::db::networks::{self, Member};
+use crate::db::reverse;
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -135,6 +137,7 @@ struct PublicIp {
     ip: String,
     /// Whether nothing passes: see `/berth/v1/servers/{id}/network`.
     blocked: bool,
+    /// The name that it leads to; empty when there is none.
     dns_ptr: String,
 }
 
@@ -156,11 +159,18 @@ impl Server {
         let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
         let floating = floating_ips::of_vpses(&app.db, &vps_ids).await?;
+        let addresses: Vec<IpNet> = vpses.iter().filter_map(Vps::ipv4).map(address_of).collect();
+        let names = reverse::names(&app.db, &addresses).await?;
+        let name = |vps: &Vps| {
+            let named = vps.ipv4().and_then(|ip| names.get(&address_of(ip))?.first());
+            named.map(|named| named.name.clone()).unwrap_or_default()
+        };
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
         let networks = networks::of_vpses(&app.db, &vps_ids).await?;
         let held = |vps: &Vps| floating.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
         let inside = |vps: &Vps| networks.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps), inside(vps))).collect()
+        let one = |vps: &Vps| Self::of(vps, &catalog, &images, of(vps), held(vps), inside(vps), name(vps));
+        vpses.iter().map(one).collect()
     }
 
     fn of(
@@ -170,12 +180,13 @@ impl Server {
         firewalls: &[Holds],
         floating: &[i64],
         networks: &[Member],
+        dns_ptr: String,
     ) -> Result<Self> {
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
             ip: ip.to_string(),
             blocked: vps.isolated_reason.is_some() || vps.traffic_suspended,
-            dns_ptr: String::new(),
+            dns_ptr,
         };
         Ok(Self {
             id: vps.id.0,
@@ -210,4 +221,9 @@ impl Server {
             frozen: vps.observed_frozen,
         })
     }
+}
+
+/// The address as the inventory keeps it.
+fn address_of(ip: std::net::Ipv4Addr) -> IpNet {
+    IpNet::from(std::net::IpAddr::V4(ip))
 }
