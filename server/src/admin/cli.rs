@@ -138,7 +138,7 @@ enum Pools {
     SetNameServer {
         pool: Reference,
         #[command(flatten)]
-        wanted: Box<name_servers::SetNameServer>,
+        wanted: Box<name_servers::NameServerSettings>,
     },
     /// Forget the name server of a pool. It keeps the names that it has.
     ForgetNameServer { pool: Reference },

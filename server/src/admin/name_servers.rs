@@ -30,8 +30,8 @@ const TTL_S: i64 = 3600;
 
 /// Where and how the reverse names of a pool are written.
 #[derive(Deserialize, ToSchema, clap::Args)]
-#[schema(as = operators::SetNameServer)]
-pub(super) struct SetNameServer {
+#[schema(as = operators::NameServerSettings)]
+pub(super) struct NameServerSettings {
     /// Address and port of the zones' primary server, such as 192.0.2.53:53. It must take updates (RFC 2136) over TCP.
     #[arg(long)]
     server: String,
@@ -73,7 +73,11 @@ pub(super) async fn show(app: &App, pool: &Reference) -> Result<NameServer> {
 }
 
 /// Sets it.
-pub(super) async fn set_by_name(app: &App, pool: &Reference, wanted: &SetNameServer) -> Result<NameServer> {
+pub(super) async fn set_by_name(
+    app: &App,
+    pool: &Reference,
+    wanted: &NameServerSettings,
+) -> Result<NameServer> {
     set(app, pools::find(app, pool).await?.id, wanted).await
 }
 
@@ -82,7 +86,7 @@ pub(super) async fn forget_by_name(app: &App, pool: &Reference) -> Result<()> {
     rows::forget(app, pools::find(app, pool).await?.id).await
 }
 
-async fn set(app: &App, pool: i64, wanted: &SetNameServer) -> Result<NameServer> {
+async fn set(app: &App, pool: i64, wanted: &NameServerSettings) -> Result<NameServer> {
     let server = "must be an address and a port such as 192.0.2.53:53 or [2001:db8::53]:53";
     let server: SocketAddr = wanted.server.parse().map_err(|_| Error::invalid("server", server))?;
     if server.ip().is_unspecified() || server.port() == 0 {
@@ -126,13 +130,13 @@ async fn get(State(app): State<App>, _: Operator, Id(id): Id<i64>) -> Result<Jso
 
 /// Sets the name server of a pool, and tells it all names anew.
 #[utoipa::path(put, path = "/pools/{id}/name_server", tag = "Operators: pools", security(("operator" = [])),
-    params(("id" = i64, Path)), request_body = SetNameServer,
+    params(("id" = i64, Path)), request_body = NameServerSettings,
     responses((status = 200, body = NameServerResponse), Problems))]
 async fn put(
     State(app): State<App>,
     _: Operator,
     Id(id): Id<i64>,
-    Body(wanted): Body<SetNameServer>,
+    Body(wanted): Body<NameServerSettings>,
 ) -> Result<Json<NameServerResponse>> {
     Ok(Json(NameServerResponse { name_server: set(&app, id, &wanted).await? }))
 }
