@@ -47,6 +47,8 @@ if [ "$what" = test ]; then
     want qemu-system-x86 have qemu-system-x86_64
     want shellcheck have shellcheck
     want squashfs-tools have mksquashfs
+    want bind9 test -x /usr/sbin/named
+    want bind9-dnsutils have dig
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

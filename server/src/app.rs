@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
 use crate::auth::password::Hasher;
 use crate::auth::rate::RateLimits;
@@ -25,6 +26,8 @@ pub struct App {
     pub rate: RateLimits,
     /// Consoles that are open at this replica.
     pub consoles: Consoles,
+    /// Wakes the task that tells name servers.
+    pub names: Arc<Notify>,
 }
 
 impl App {
@@ -39,6 +42,7 @@ impl App {
             passwords: Hasher::default(),
             rate,
             consoles: Consoles::default(),
+            names: Arc::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod config;
 pub mod console;
 pub mod db;
+pub mod dns;
 pub mod domain;
 pub mod error;
 pub mod failpoint;

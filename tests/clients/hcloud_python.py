@@ -1,6 +1,7 @@
 """What a person does with hcloud-python: create with a key, list, read, reboot, reset the password, delete.
 
-Endpoint and token come from HCLOUD_ENDPOINT and HCLOUD_TOKEN; arguments are a public key, a server type and an image.
+Endpoint and token come from HCLOUD_ENDPOINT and HCLOUD_TOKEN; arguments are a public key, a server type and an image,
+and "reverse-dns" where there is a name server for the addresses.
 Prints one line of JSON with what was seen. Runs with every version of the library from 1.18 on.
 """
 
@@ -63,6 +64,31 @@ def floating_ips(client: Client, server) -> None:
     assert floating_ip.delete()
 
 
+def names(client: Client, server) -> None:
+    ip = server.public_net.ipv4.ip
+    server.change_dns_ptr(ip, "server.example.com").wait_until_finished()
+    server.reload()
+    assert server.public_net.ipv4.dns_ptr == "server.example.com", server.public_net.ipv4.dns_ptr
+    primary_ip = client.primary_ips.get_by_id(server.public_net.primary_ipv4.id)
+    primary_ip.change_dns_ptr(ip, "primary.example.com").wait_until_finished()
+    primary_ip.reload()
+    assert primary_ip.dns_ptr == [{"ip": ip, "dns_ptr": "primary.example.com"}], primary_ip.dns_ptr
+    server.change_dns_ptr(ip, None).wait_until_finished()
+    server.reload()
+    assert server.public_net.ipv4.dns_ptr != "primary.example.com"
+    made = client.floating_ips.create(type="ipv4", home_location=server.datacenter.location)
+    floating_ip = client.floating_ips.get_by_id(made.floating_ip.id)
+    floating_ip.change_dns_ptr(floating_ip.ip, "floating.example.com").wait_until_finished()
+    floating_ip.reload()
+    assert floating_ip.dns_ptr[0]["dns_ptr"] == "floating.example.com", floating_ip.dns_ptr
+    try:
+        server.change_dns_ptr(floating_ip.ip, "other.example.com")
+        raise AssertionError("floating IPs are named themselves")
+    except APIException as error:
+        assert error.code == "invalid_input", error.code
+    assert floating_ip.delete()
+
+
 def networks(client: Client, server) -> None:
     subnet = NetworkSubnet(type="cloud", network_zone="local", ip_range="10.0.1.0/24")
     network = client.networks.create(name="python", ip_range="10.0.0.0/16", subnets=[subnet])
@@ -89,7 +115,7 @@ def networks(client: Client, server) -> None:
     assert network.delete()
 
 
-def main(public_key: str, server_type: str, image: str) -> None:
+def main(public_key: str, server_type: str, image: str, more: str = "") -> None:
     client = Client(token=os.environ["HCLOUD_TOKEN"], api_endpoint=os.environ["HCLOUD_ENDPOINT"], poll_interval=1)
     seen = {"library": hcloud.__file__}
 
@@ -127,6 +153,8 @@ def main(public_key: str, server_type: str, image: str) -> None:
     firewalls(client, server)
     floating_ips(client, server)
     networks(client, server)
+    if more == "reverse-dns":
+        names(client, server)
     server.power_off().wait_until_finished()
     server.reload()
     assert server.status == "off", server.status

@@ -21,6 +21,8 @@ pub struct Order<'a> {
     pub image: &'a str,
     /// An OpenSSH public key.
     pub public_key: &'a str,
+    /// Whether there is a name server for the addresses.
+    pub reverse_dns: bool,
 }
 
 /// The `hcloud` CLI: a key, a server with it, and everything that is done to a server until its end. `look` is called
@@ -74,6 +76,9 @@ pub async fn hcloud_cli(order: &Order<'_>, look: impl AsyncFn(&str, &str)) {
     firewalls_by_cli(&run, &json).await;
     floating_ips_by_cli(&run, &json).await;
     networks_by_cli(&run, &json).await;
+    if order.reverse_dns {
+        names_by_cli(&run, &json).await;
+    }
 
     run(&["server", "poweroff", "cli-1"]).await;
     assert_eq!(json(&["server", "describe", "cli-1"]).await["status"], "off");
@@ -154,6 +159,31 @@ async fn primary_ips_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl A
     assert_eq!(json(&["server", "describe", "cli-1"]).await["public_net"]["ipv4"]["id"].to_string(), own);
 }
 
+/// Names for the addresses that a server, a primary and a floating IP have.
+async fn names_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
+    let named = async |of: &str, what: &str, ip: &str, name: &str| {
+        run(&[of, "set-rdns", what, "--ip", ip, "--hostname", name]).await;
+    };
+    let server = json(&["server", "describe", "cli-1"]).await;
+    let ip = server["public_net"]["ipv4"]["ip"].as_str().expect("an address").to_owned();
+    run(&["server", "set-rdns", "cli-1", "--hostname", "server.example.com"]).await;
+    let server = json(&["server", "describe", "cli-1"]).await;
+    assert_eq!(server["public_net"]["ipv4"]["dns_ptr"], "server.example.com");
+    let primary = server["public_net"]["ipv4"]["id"].to_string();
+    named("primary-ip", &primary, &ip, "primary.example.com").await;
+    let described = json(&["primary-ip", "describe", &primary]).await;
+    assert_eq!(described["dns_ptr"], json!([{"ip": ip, "dns_ptr": "primary.example.com"}]));
+
+    let home = server["datacenter"]["location"]["name"].as_str().expect("a name").to_owned();
+    run(&["floating-ip", "create", "--name", "named", "--type", "ipv4", "--home-location", &home]).await;
+    let described = json(&["floating-ip", "describe", "named"]).await;
+    let ip = described["ip"].as_str().expect("an address").to_owned();
+    named("floating-ip", "named", &ip, "floating.example.com").await;
+    let described = json(&["floating-ip", "describe", "named"]).await;
+    assert_eq!(described["dns_ptr"], json!([{"ip": ip, "dns_ptr": "floating.example.com"}]));
+    run(&["floating-ip", "delete", "named"]).await;
+}
+
 /// A private network with the server in it, changed and deleted again.
 async fn networks_by_cli(run: &impl AsyncFn(&[&str]) -> String, json: &impl AsyncFn(&[&str]) -> Value) {
     run(&["network", "create", "--name", "cli", "--ip-range", "10.0.0.0/16"]).await;
@@ -202,6 +232,7 @@ pub async fn hcloud_python(order: &Order<'_>) -> Vec<Value> {
         let mut command = Command::new(python);
         command.arg(&script);
         command.args([order.public_key, order.plan, order.image]);
+        command.args(order.reverse_dns.then_some("reverse-dns"));
         let text = output(with_endpoint(&mut command, order.api)).await;
         seen.push(
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{python} prints JSON: {e}\n{text}")),

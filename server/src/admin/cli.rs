@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, gateways, hosts, images, places, plans, policies, pools, projects, server_limits, servers,
-    streams, tokens, users,
+    addresses, gateways, hosts, images, name_servers, places, plans, policies, pools, projects,
+    server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::config::Config;
@@ -142,6 +142,16 @@ enum Pools {
     },
     /// Who had an address, now, ever, or at a time.
     Who(addresses::Question),
+    /// The name server that has the reverse names of a pool, and how it does.
+    NameServer { pool: Reference },
+    /// Set the name server of a pool, and tell it all names anew. The key's secret may stand in BERTH_TSIG_SECRET.
+    SetNameServer {
+        pool: Reference,
+        #[command(flatten)]
+        wanted: Box<name_servers::NameServerSettings>,
+    },
+    /// Forget the name server of a pool. It keeps the names that it has.
+    ForgetNameServer { pool: Reference },
     /// Delete a pool that no project has an address of.
     Delete { pool: Reference },
 }
@@ -314,6 +324,13 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             addresses::holders(app, &question).await?,
             &["ip", "project", "primary_ip_id", "floating_ip_id", "vps_id", "vps", "from_at", "until_at"],
         ),
+        Command::Pools(Pools::NameServer { pool }) => one(name_servers::show(app, &pool).await?),
+        Command::Pools(Pools::SetNameServer { pool, wanted }) => {
+            one(name_servers::set_by_name(app, &pool, &wanted).await?)
+        }
+        Command::Pools(Pools::ForgetNameServer { pool }) => {
+            name_servers::forget_by_name(app, &pool).await.map(|()| Shown::Done)
+        }
         Command::Pools(Pools::Delete { pool }) => pools::delete(app, &pool).await.map(|()| Shown::Done),
         Command::Servers(Servers::Limits { id }) => one(server_limits::limits(app, VpsId(id)).await?),
         Command::Servers(Servers::SetLimits { id, wanted }) => {
@@ -486,6 +503,10 @@ mod tests {
             "x hosts unset-bgp host-2",
             "x pools quarantine nat2 60",
             "x pools who 10.9.0.7 --at 2026-02-09T12:00:00Z",
+            "x pools name-server nat2",
+            "x pools set-name-server nat2 --server 192.0.2.53:53 --zone 9.10.in-addr.arpa --key-name berth",
+            "x pools set-name-server nat2 --server [::1]:53 --zone a --zone b --key-name k --key-algorithm hmac-sha512 --key-secret AA== --default-name {ip-with-dashes}.example --ttl-s 60",
+            "x pools forget-name-server nat2",
             "x servers set 7 --autostart-order -5",
             "x users create a@b.example --project default --operator",
             "x locations create fsn1 --latitude -3.5",

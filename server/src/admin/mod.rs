@@ -12,6 +12,7 @@ pub mod cli;
 mod gateways;
 mod hosts;
 mod images;
+mod name_servers;
 mod places;
 mod plans;
 mod policies;
@@ -49,6 +50,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(streams::router())
         .merge(pools::router())
         .merge(gateways::router())
+        .merge(name_servers::router())
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
@@ -99,6 +101,7 @@ mod tests {
             .merge(streams::router())
             .merge(pools::router())
             .merge(gateways::router())
+            .merge(name_servers::router())
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())

@@ -96,7 +96,7 @@ pub(super) async fn set_quarantine(app: &App, pool: &Reference, wanted: ChangePo
     db::pools::set_quarantine(&app.db, find(app, pool).await?.id, wanted.quarantine_s).await
 }
 
-async fn find(app: &App, pool: &Reference) -> Result<Pool> {
+pub(super) async fn find(app: &App, pool: &Reference) -> Result<Pool> {
     let all = db::pools::list(&app.db).await?;
     pool.find(all, |p| (p.id, p.name.clone())).ok_or(Error::NotFound("pool"))
 }

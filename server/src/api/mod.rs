@@ -13,6 +13,7 @@ mod berth;
 mod body;
 mod catalog;
 mod datacenters;
+mod dns_ptr;
 mod docs;
 mod envelope;
 mod firewalls;
@@ -56,6 +57,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .merge(primary_ips::router())
         .merge(floating_ips::router())
         .merge(networks::router())
+        .merge(dns_ptr::router())
         .merge(pricing::router())
         .split_for_parts();
     let (own, own_description) = berth::router().split_for_parts();

@@ -5,9 +5,11 @@
 //! [`running`] and ends actions with [`finish`] and [`fail`]; an action that has ended never changes again.
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 
 use super::page::{Listed, Page, Sort};
+use super::reverse::Of;
 use crate::error::{Error, Result};
 use crate::ids::{ActionId, FirewallId, FloatingIpId, NetworkId, PrimaryIpId, ProjectId, VpsId};
 
@@ -365,6 +367,33 @@ pub(super) async fn insert_of_network(
 pub(super) async fn concerns_network(tx: &mut PgConnection, id: ActionId, network: NetworkId) -> Result<()> {
     sqlx::query!("update actions set network_id = $2 where id = $1", id.0, network.0).execute(tx).await?;
     Ok(())
+}
+
+/// Writes a running action that ends when the name server has taken the name of an address.
+pub(super) async fn insert_of_name(
+    tx: &mut PgConnection,
+    project: ProjectId,
+    of: Of,
+    ip: IpNet,
+) -> Result<Action> {
+    let (vps, primary, floating) = match of {
+        Of::Vps(id) => (Some(id.0), None, None),
+        Of::Primary(id) => (None, Some(id.0), None),
+        Of::Floating(id) => (None, None, Some(id.0)),
+    };
+    let made = sqlx::query_as!(
+        Action,
+        "insert into actions (project_id, command, vps_id, primary_ip_id, floating_ip_id, reverse_ip)
+         values ($1, 'change_dns_ptr', $2, $3, $4, $5)
+         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
+                   error_code, error_message, started_at, finished_at",
+        project.0,
+        vps,
+        primary,
+        floating,
+        ip
+    );
+    Ok(made.fetch_one(tx).await?)
 }
 
 /// The actions of a VPS that have not ended, oldest first. For whoever holds the VPS's row.

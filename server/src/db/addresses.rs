@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
-use super::pools;
+use super::{pools, reverse};
 use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
@@ -63,6 +63,7 @@ pub(super) async fn take(
     }
     if let Some(ip) = free {
         change(tx, ip, Some(owner), vps).await?;
+        reverse::taken(tx, ip).await?;
     }
     Ok(free)
 }
@@ -159,6 +160,9 @@ pub(super) async fn change(
     )
     .execute(&mut *tx)
     .await?;
+    if owner.is_none() {
+        reverse::given_back(tx, ip).await?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //!   alone, except those for agents' reports and operators.
 //! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
 //! * **Lock order: project row (where firewalls matter), network rows (by id), host row, then VPS row (by id), then
-//!   addresses (which stand for their primary IPs too) and actions.** Every transaction that changes a VPS
+//!   addresses (which stand for their primary IPs too), their names, and actions.** Every transaction that changes a VPS
 //!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
 //!   deadlock.
 //! * Functions that change what a host should hold take the whole [`App`](crate::app::App), because they wake the host
@@ -40,6 +40,7 @@ pub mod pools;
 pub mod primary_ips;
 pub mod projects;
 pub mod report;
+pub mod reverse;
 pub mod samples;
 mod selector;
 pub mod sessions;

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sqlx::{PgConnection, PgPool};
 
 use crate::app::App;
-use crate::db::hosts;
+use crate::db::{hosts, reverse};
 use crate::domain::names::Slug;
 use crate::error::{Error, Result, broken_constraint};
 use crate::ids::LocationId;
@@ -199,6 +199,12 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
             .await?;
     if used > 0 {
         return Err(Error::InUse(format!("{used} addresses of this pool belong to projects")));
+    }
+    let names = reverse::name_servers::pending(&mut tx, id).await?;
+    if names > 0 {
+        let why =
+            format!("the name server has yet to take {names} names of this pool: wait, or remove it first");
+        return Err(Error::InUse(why));
     }
     sqlx::query!("delete from pools where id = $1", id).execute(&mut *tx).await?;
     tx.commit().await?;

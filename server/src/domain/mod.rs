@@ -17,6 +17,7 @@ pub mod network;
 pub mod placement;
 pub mod power;
 pub mod price;
+pub mod reverse;
 pub mod selector;
 pub mod ssh;
 pub mod status;

@@ -146,8 +146,8 @@ fn stays_off(wanted: &Wanted, seen: &VpsObserved) -> bool {
 
 /// How an action has ended, by what its host saw; none while it has not.
 pub(crate) fn outcome(action: &Waiting, seen: &VpsObserved) -> Option<Outcome> {
-    if seen.generation < action.generation {
-        return None;
+    if seen.generation < action.generation || action.command == "change_dns_ptr" {
+        return None; // the latter is no matter of the host's: `db::reverse`
     }
     if let Some(fault) = &seen.fault {
         return fault.terminal.then(|| Err((fault.code.clone(), fault.message.clone())));

@@ -58,6 +58,7 @@ fn actions_end_by_what_was_seen() {
         ("shutdown_server", 4, 0, 3, Stopped, 3, false),
         ("shutdown_server", 4, 0, 4, Stopped, 3, true),
         ("delete_server", 4, 0, 4, Absent, 0, false),   // ends with Change::Gone
+        ("change_dns_ptr", 0, 0, 4, Running, 3, false), // ends with what the name server says
         ("something_new", 4, 0, 4, Running, 0, true),
     ];
     for (command, generation, epoch, seen_generation, state, seen_epoch, ended) in table {

@@ -17,6 +17,7 @@ use crate::app::App;
 
 mod liveness;
 mod notify;
+mod reverse;
 mod tidy;
 mod traffic;
 
@@ -54,6 +55,7 @@ impl Tasks {
         run(Box::pin(tidy_forever(app.clone(), tasks.clone())));
         run(Box::pin(liveness::watch(app.clone(), tasks.clone())));
         run(Box::pin(traffic::watch(app.clone(), tasks.clone())));
+        run(Box::pin(reverse::watch(app.clone(), tasks.clone())));
         tasks
     }
 

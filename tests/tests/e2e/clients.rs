@@ -11,7 +11,14 @@ async fn what_the_clients_print_lets_a_person_in() {
     let dir = tempfile::tempdir().expect("a directory for a key");
     let key = Key::new(dir.path());
     let larger = cell.control.larger_plan().await;
-    let order = Order { api: &cell.api, plan: PLAN, larger, image: &cell.images[0], public_key: &key.public };
+    let order = Order {
+        api: &cell.api,
+        plan: PLAN,
+        larger,
+        image: &cell.images[0],
+        public_key: &key.public,
+        reverse_dns: false,
+    };
     hcloud_cli(&order, async |address, password| {
         let ip = address.parse().expect("the client prints an address");
         let guest = Guest { netns: &cell.hosts[0].netns, ip, key: &key };

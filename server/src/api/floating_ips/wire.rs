@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Meta;
 use crate::api::actions::Action;
+use crate::api::dns_ptr::DnsPtr;
 use crate::api::locations::Location;
 use crate::api::servers::IdOrName;
 use crate::app::App;
 use crate::db::floating_ips::FloatingIp as Row;
 use crate::db::locations;
+use crate::db::reverse::{self, Named};
 use crate::error::{Error, Result};
 
 /// Characters that a description may have.
@@ -30,20 +33,13 @@ pub(super) struct FloatingIp {
     kind: &'static str,
     /// The server that has it.
     server: Option<i64>,
-    dns_ptr: Vec<FloatingIpPtr>,
+    dns_ptr: Vec<DnsPtr>,
     /// Where servers can have it.
     home_location: Location,
     blocked: bool,
     protection: FloatingIpProtection,
     labels: BTreeMap<String, String>,
     created: DateTime<Utc>,
-}
-
-/// A name that an address leads to.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct FloatingIpPtr {
-    ip: String,
-    dns_ptr: String,
 }
 
 /// What is refused.
@@ -61,10 +57,12 @@ impl FloatingIp {
     /// Some.
     pub(super) async fn all(app: &App, rows: Vec<Row>) -> Result<Vec<Self>> {
         let locations = locations::list(&app.db).await?;
-        rows.into_iter().map(|row| Self::of(row, &locations)).collect()
+        let addresses: Vec<IpNet> = rows.iter().map(|row| row.ip).collect();
+        let names = reverse::names(&app.db, &addresses).await?;
+        rows.into_iter().map(|row| Self::of(row, &locations, &names)).collect()
     }
 
-    fn of(row: Row, locations: &[locations::Location]) -> Result<Self> {
+    fn of(row: Row, locations: &[locations::Location], names: &BTreeMap<IpNet, Vec<Named>>) -> Result<Self> {
         let home = locations.iter().find(|l| l.id == row.location_id);
         let home = home.ok_or_else(|| anyhow::anyhow!("location {} is not there", row.location_id))?;
         Ok(Self {
@@ -74,7 +72,7 @@ impl FloatingIp {
             ip: row.ip.addr().to_string(),
             kind: "ipv4",
             server: row.vps_id,
-            dns_ptr: Vec::new(),
+            dns_ptr: DnsPtr::all(names.get(&row.ip).map_or(&[], Vec::as_slice)),
             home_location: home.into(),
             blocked: false,
             protection: FloatingIpProtection { delete: row.protect_delete },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,10 +11,12 @@ use crate::api::Meta;
 use crate::api::actions::Action;
 use crate::api::catalog::Catalog;
 use crate::api::datacenters::Datacenter;
+use crate::api::dns_ptr::DnsPtr;
 use crate::api::locations::Location;
 use crate::api::servers::IdOrName;
 use crate::app::App;
 use crate::db::primary_ips::PrimaryIp as Row;
+use crate::db::reverse::{self, Named};
 use crate::domain::family::{Family, shown};
 use crate::error::{Error, Result};
 
@@ -38,16 +41,9 @@ pub(super) struct PrimaryIp {
     /// Some data centre of the location; deprecated.
     datacenter: Datacenter,
     location: Location,
-    dns_ptr: Vec<PrimaryIpPtr>,
+    dns_ptr: Vec<DnsPtr>,
     labels: BTreeMap<String, String>,
     protection: PrimaryIpProtection,
-}
-
-/// A name that an address leads to.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct PrimaryIpPtr {
-    ip: String,
-    dns_ptr: String,
 }
 
 /// What is refused.
@@ -65,10 +61,12 @@ impl PrimaryIp {
     /// Some.
     pub(super) async fn all(app: &App, rows: Vec<Row>) -> Result<Vec<Self>> {
         let catalog = Catalog::load(app).await?;
-        rows.into_iter().map(|row| Self::of(row, &catalog)).collect()
+        let addresses: Vec<IpNet> = rows.iter().map(|row| row.ip).collect();
+        let names = reverse::names(&app.db, &addresses).await?;
+        rows.into_iter().map(|row| Self::of(row, &catalog, &names)).collect()
     }
 
-    fn of(row: Row, catalog: &Catalog) -> Result<Self> {
+    fn of(row: Row, catalog: &Catalog, names: &BTreeMap<IpNet, Vec<Named>>) -> Result<Self> {
         let datacenter = catalog.datacenters.iter().find(|d| d.location_id == row.location_id);
         let datacenter =
             datacenter.ok_or_else(|| anyhow::anyhow!("location {} has no data centre", row.location_id))?;
@@ -84,7 +82,7 @@ impl PrimaryIp {
             created: row.created_at,
             datacenter: Datacenter::of(datacenter, catalog)?,
             location: catalog.location(row.location_id)?.into(),
-            dns_ptr: Vec::new(),
+            dns_ptr: DnsPtr::all(names.get(&row.ip).map_or(&[], Vec::as_slice)),
             labels: row.labels.map().clone(),
             protection: PrimaryIpProtection { delete: row.protect_delete },
         })

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::catalog::Catalog;
 use crate::api::datacenters::Datacenter;
+use crate::api::dns_ptr::DnsPtr;
 use crate::api::images::Image;
 use crate::api::locations::Location;
 use crate::api::server_types::ServerType;
@@ -16,6 +18,7 @@ use crate::db::firewalls::{self, Holds};
 use crate::db::floating_ips;
 use crate::db::images::{self, Image as ImageRow};
 use crate::db::networks::{self, Member};
+use crate::db::reverse::{self, Named};
 use crate::db::vps::Vps;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -135,6 +138,7 @@ struct PublicIp {
     ip: String,
     /// Whether nothing passes: see `/berth/v1/servers/{id}/network`.
     blocked: bool,
+    /// The name that it leads to; empty when there is none.
     dns_ptr: String,
 }
 
@@ -147,15 +151,8 @@ struct PublicPrefix {
     ip: String,
     /// As of `ipv4`.
     blocked: bool,
-    /// Always empty as yet.
-    dns_ptr: Vec<PrefixPtr>,
-}
-
-/// A name that an address leads to.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct PrefixPtr {
-    ip: String,
-    dns_ptr: String,
+    /// The names that single addresses of it lead to.
+    dns_ptr: Vec<DnsPtr>,
 }
 
 impl Server {
@@ -176,11 +173,15 @@ impl Server {
         let vps_ids: Vec<i64> = vpses.iter().map(|v| v.id.0).collect();
         let firewalls = firewalls::of_vpses(&app.db, &vps_ids).await?;
         let floating = floating_ips::of_vpses(&app.db, &vps_ids).await?;
+        let prefixes = vpses.iter().filter_map(Vps::ipv6).map(IpNet::V6);
+        let addresses = vpses.iter().filter_map(Vps::ipv4).map(|ip| IpNet::V4(ip.into()));
+        let names = reverse::names(&app.db, &addresses.chain(prefixes).collect::<Vec<_>>()).await?;
         let of = |vps: &Vps| firewalls.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
         let networks = networks::of_vpses(&app.db, &vps_ids).await?;
         let held = |vps: &Vps| floating.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
         let inside = |vps: &Vps| networks.get(&vps.id.0).map_or(&[][..], Vec::as_slice);
-        vpses.iter().map(|vps| Self::of(vps, &catalog, &images, of(vps), held(vps), inside(vps))).collect()
+        let one = |vps: &Vps| Self::of(vps, &catalog, &images, of(vps), held(vps), inside(vps), &names);
+        vpses.iter().map(one).collect()
     }
 
     fn of(
@@ -190,19 +191,24 @@ impl Server {
         firewalls: &[Holds],
         floating: &[i64],
         networks: &[Member],
+        names: &BTreeMap<IpNet, Vec<Named>>,
     ) -> Result<Self> {
         let blocked = vps.isolated_reason.is_some() || vps.traffic_suspended;
+        let names_of = |address: IpNet| names.get(&address).map_or(&[][..], Vec::as_slice);
         let address = |(ip, id): (std::net::Ipv4Addr, i64)| PublicIp {
             id,
             ip: ip.to_string(),
             blocked,
-            dns_ptr: String::new(),
+            dns_ptr: names_of(IpNet::V4(ip.into()))
+                .first()
+                .map(|named| named.name.clone())
+                .unwrap_or_default(),
         };
         let prefix = |(net, id): (ipnet::Ipv6Net, i64)| PublicPrefix {
             id,
             ip: net.to_string(),
             blocked,
-            dns_ptr: Vec::new(),
+            dns_ptr: DnsPtr::all(names_of(IpNet::V6(net))),
         };
         Ok(Self {
             id: vps.id.0,

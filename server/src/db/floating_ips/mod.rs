@@ -187,7 +187,8 @@ pub async fn delete(app: &App, project: ProjectId, id: FloatingIpId) -> Result<(
         return Err(Error::InUse(format!("the floating IP is assigned to server {vps}: unassign it first")));
     }
     let busy = sqlx::query_scalar!(
-        r#"select exists (select from actions where floating_ip_id = $1 and status = 'running') as "busy!""#,
+        r#"select exists (select from actions where floating_ip_id = $1 and status = 'running'
+                                                and command <> 'change_dns_ptr') as "busy!""#,
         id.0
     );
     if busy.fetch_one(&mut *tx).await? {

@@ -280,7 +280,8 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   a6.ip as "prefix?", a6.primary_ip_id as prefix_ip_id,
                   v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
-                  exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running') as "locked!",
+                  exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running'
+                                                        and x.command <> 'change_dns_ptr') as "locked!",
                   v.observed_generation, v.observed_state, v.observed_boot_epoch, v.observed_started_at,
                   v.observed_frozen, v.isolated_reason, v.traffic_throttle_mbit, v.traffic_suspended,
                   v.observed_exit, v.observed_fault, v.observed_metrics, v.observed_at, v.created_at
