@@ -105,7 +105,7 @@ async fn the_host_is_told_the_prefix() {
     assert_eq!(host.watch("").await.settings.expect("settings").nat_pools.len(), 1, "of IPv4 only");
     host.runs(id, Utc::now(), |_| {}).await;
     w.api.succeeded(&created["action"]).await;
-    w.finish().await;
+    w.finish_with_orphans().await;
 }
 
 #[tokio::test]
