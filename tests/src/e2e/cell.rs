@@ -103,6 +103,14 @@ impl Cell {
         Self::with(hosts, usize::MAX).await
     }
 
+    /// As [`Self::start`], without any image: the test has its own.
+    ///
+    /// # Panics
+    /// When anything of that fails.
+    pub async fn without_images(hosts: usize) -> Self {
+        Self::with(hosts, 0).await
+    }
+
     async fn with(hosts: usize, images: usize) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "real guests need root");
         let before = machine();
@@ -285,6 +293,30 @@ impl Cell {
         }
         std::fs::write(root.join("sbin/init"), name).expect("a file of ours");
         let script = format!("tar -C {} -c . | zstd -q > {}", root.display(), file.display());
+        run(Command::new("sh").args(["-c", &script]));
+        std::fs::remove_dir_all(root).expect("it was ours");
+        file
+    }
+
+    /// A guest of busybox alone that answers on port 80 with its name.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn small_image(&self) -> PathBuf {
+        let (root, file) = (self.dir.join("busybox"), self.dir.join("busybox.tar.zst"));
+        for dir in ["sbin", "etc", "usr/bin", "bin", "root", "tmp", "www"] {
+            std::fs::create_dir_all(root.join(dir)).expect("a directory of ours");
+        }
+        let init = root.join("sbin/init");
+        let script = "#!/bin/busybox sh\n/bin/busybox hostname > /www/index.html\nexec /bin/busybox httpd -f -p 80 -h /www\n";
+        std::fs::write(&init, script).expect("a file of ours");
+        std::fs::set_permissions(&init, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let script = format!(
+            "cp \"$(command -v busybox)\" {0}/bin/busybox && ln -s busybox {0}/bin/sh && tar -C {0} -c . | zstd -q > {1}",
+            root.display(),
+            file.display()
+        );
         run(Command::new("sh").args(["-c", &script]));
         std::fs::remove_dir_all(root).expect("it was ours");
         file

@@ -97,7 +97,7 @@ impl CellHost {
     }
 
     /// Remembers what there is without any VPS.
-    pub(super) fn mark(&mut self) {
+    pub fn mark(&mut self) {
         self.empty = self.snapshot();
     }
 

@@ -153,8 +153,8 @@ impl Snapshot {
     }
 }
 
-/// Directories of the agent that belong to no VPS.
-const SHARED: [&str; 2] = ["templates", "blanks"];
+/// What the agent has that belongs to no VPS alone.
+const SHARED: [&str; 3] = ["templates", "blanks", "traffic.json"];
 
 fn directories(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();

@@ -3,6 +3,7 @@ mod clients; // the stock clients, up to an ssh login with what they printed
 mod console; // the serial console, up to a login
 mod exec; // programs and files inside a real guest
 mod faults; // kill -9 of everything, everywhere
+mod gateways; // public addresses over three hosts, and one that moves
 mod life;
 mod networks; // a guest is a real computer, from create to delete
 mod random; // a thousand operations in any order
