@@ -41,6 +41,8 @@ pub use six::{GATEWAY as GATEWAY6, is_known as knows_ipv6};
 
 /// The guest's gateway; on-link, the same for every VPS.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+/// The note of whether the uplink forwarded before.
+const FORWARDING: &str = "uplink-forwarding";
 
 /// Why the network could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +153,8 @@ impl Net {
         rules::apply(&(table + &pools + &self.metadata_way())).await?;
         self.ensure_counters().await?;
         if let Some(uplink) = &self.uplink {
-            sysctl::forward_and_remember(&self.run_dir, uplink)?;
+            let forwarding = format!("ipv4/conf/{uplink}/forwarding");
+            sysctl::change_and_remember(&self.run_dir.join(FORWARDING), &[(forwarding, "1")])?;
         }
         Ok(())
     }
@@ -239,7 +242,7 @@ impl Net {
             let _ = self.handle.route().del(route.build()).execute().await; // gone already: fine
         }
         self.stop_forwarding6()?;
-        sysctl::restore(&self.run_dir)
+        sysctl::set_back(&self.run_dir.join(FORWARDING))
     }
 
     async fn connect(&self, id: VpsId, pid: u32, mac: &str) -> Result<u32> {

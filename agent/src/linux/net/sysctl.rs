@@ -84,38 +84,6 @@ pub(super) fn read(setting: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// Lets an uplink forward; keeps what it was before in the run directory.
-pub(super) fn forward_and_remember(run_dir: &Path, interface: &str) -> Result<()> {
-    change_and_remember(run_dir, "uplink-forwarding", &format!("ipv4/conf/{interface}/forwarding"), "1")
-}
-
-/// Changes a setting of an uplink; keeps what it was before under this name in the run directory.
-pub(super) fn change_and_remember(run_dir: &Path, name: &str, setting: &str, value: &str) -> Result<()> {
-    let before = std::fs::read_to_string(path(setting)).map_err(|source| failed(setting, source))?;
-    if before.trim() == value {
-        return Ok(());
-    }
-    let note = run_dir.join(name);
-    std::fs::write(&note, format!("{setting}\n{before}"))
-        .map_err(|source| failed(&note.display().to_string(), source))?;
-    write(setting, value)
-}
-
-/// Sets an uplink back to what it was.
-pub(super) fn restore(run_dir: &Path) -> Result<()> {
-    restore_one(run_dir, "uplink-forwarding")
-}
-
-/// Sets back what was noted under this name.
-pub(super) fn restore_one(run_dir: &Path, name: &str) -> Result<()> {
-    let note = run_dir.join(name);
-    let Ok(text) = std::fs::read_to_string(&note) else { return Ok(()) };
-    if let Some((setting, before)) = text.split_once('\n').filter(|(s, _)| !s.contains("..")) {
-        let _ = write(setting, before.trim()); // the interface may be gone
-    }
-    std::fs::remove_file(&note).map_err(|source| failed(&note.display().to_string(), source))
-}
-
 pub(super) fn write(setting: &str, value: &str) -> Result<()> {
     std::fs::write(path(setting), value).map_err(|source| failed(setting, source))
 }

@@ -53,11 +53,11 @@ impl Net {
     pub(super) async fn answer_for_all(&self, now: &Gateways) -> Result<()> {
         self.answer_for_no_more(now).await?;
         if now.proxied.is_empty() {
-            return sysctl::restore_one(&self.run_dir, PROXY_DELAY);
+            return sysctl::set_back(&self.run_dir.join(PROXY_DELAY));
         }
         // The kernel would let half a second pass before it answers for somebody else.
         let setting = format!("ipv4/neigh/{}/proxy_delay", self.uplink_name()?);
-        sysctl::change_and_remember(&self.run_dir, PROXY_DELAY, &setting, "0")?;
+        sysctl::change_and_remember(&self.run_dir.join(PROXY_DELAY), &[(setting, "0")])?;
         self.answer_for(now, &self.routed_to_guests().await?).await
     }
 

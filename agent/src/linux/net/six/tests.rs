@@ -331,9 +331,7 @@ fn the_machine_forwards_for_guests_only_and_is_set_back() {
         let net = Net::open("bt", "berth_test", &run_dir, Some("up0")).unwrap();
         net.configure(&[]).await.unwrap();
         let read = |what: &str| sh(&format!("cat /proc/sys/net/ipv6/conf/{what}")).trim().to_owned();
-        let before = || {
-            ["all/forwarding", "default/forwarding", "up0/accept_ra", "up0/forwarding"].map(|what| read(what))
-        };
+        let before = || ["all/forwarding", "default/forwarding", "up0/accept_ra", "up0/forwarding"].map(read);
         let was = before();
         assert_eq!(was, ["0", "0", "1", "0"]);
 
