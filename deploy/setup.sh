@@ -57,10 +57,19 @@ if [ ${#missing[@]} -gt 0 ]; then
     step "installing ${missing[*]}"
     # Debian's postgresql package makes and starts a cluster of its own, which nobody here needs.
     dropin=/etc/postgresql-common/createcluster.d/berth-setup.conf
+    # Nor is any other service to be started: what needs one starts its own.
+    policy=/usr/sbin/policy-rc.d
+    made=()
+    trap '[ ${#made[@]} = 0 ] || rm -f "${made[@]}"' EXIT
     if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+        made+=("$dropin")
         mkdir -p "${dropin%/*}"
         printf 'create_main_cluster = false\n' >"$dropin"
-        trap 'rm -f "$dropin"' EXIT
+    fi
+    if [ ! -e "$policy" ]; then
+        made+=("$policy")
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
     fi
     export DEBIAN_FRONTEND=noninteractive
     install() { apt-get install -y --no-install-recommends "${missing[@]}" </dev/null; }
@@ -70,6 +79,11 @@ if [ ${#missing[@]} -gt 0 ]; then
         tail -n 20 "$log" >&2
         die "apt-get failed; the whole log is $log"
     }
+    for service in bind9:named bird2:bird; do
+        if [[ " ${missing[*]} " == *" ${service%:*} "* ]] && [ -d /run/systemd/system ]; then
+            systemctl disable --quiet "${service#*:}" >>"$log" 2>&1 || warn "disable ${service#*:} if it should not run here"
+        fi
+    done
 fi
 
 have cargo || die "no Rust toolchain: install one (https://rustup.rs, or Debian's if it is new enough), then run this again"
