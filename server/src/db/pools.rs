@@ -359,7 +359,6 @@ mod tests {
             ("fe80::/64", "link-local"),
             ("ff02::/32", "multicast"),
             ("::/64", "loopback"),
-            ("::ffff:0:0/64", "loopback"),
             ("2002:c000:204::/48", "tunnels"),
         ] {
             let cidr: Ipv6Net = cidr.parse().unwrap();

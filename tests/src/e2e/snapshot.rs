@@ -114,10 +114,15 @@ impl Snapshot {
         for line in netns.ip(&["neigh", "show", "nud", "permanent"]).lines() {
             self.add("neighbour", line.trim());
         }
-        // Counters count; everything else of the rules is either there or not. Elements stand one a line with -T.
+        // Counters count; everything else of the rules is either there or not. Elements stand one a line with -T. The
+        // agent answers for metadata at another port whenever it starts.
         for line in run(netns.command("nft").args(["-s", "list", "ruleset"])).lines() {
             for part in line.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                self.add("nft", part.trim_start_matches("elements = {").trim_end_matches('}').trim());
+                let part = part.trim_start_matches("elements = {").trim_end_matches('}').trim();
+                let rule = part.split_once(" redirect to :").map_or(part, |(rule, _port)| rule);
+                if !rule.bytes().all(|b| b.is_ascii_digit()) {
+                    self.add("nft", rule);
+                }
             }
         }
     }
