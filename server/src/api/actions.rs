@@ -12,7 +12,7 @@ use super::body::Ids;
 use super::{Id, Listing, Meta, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::actions::{self, Action as Row, ActionStatus, Filter};
+use crate::db::actions::{self, Action as Row, ActionStatus, Filter, Kind, Subject};
 use crate::db::vps;
 use crate::error::{Error, Result};
 use crate::ids::{ActionId, VpsId};
@@ -166,7 +166,7 @@ async fn list_of_servers(
     tenant: Tenant,
     query: Query,
 ) -> Result<Listing<ActionsResponse>> {
-    answer(&app, tenant, &query, Filter { of_vpses: true, ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { of: Some(Kind::Vps), ..Filter::default() }).await
 }
 
 /// Shows an action of a server.
@@ -177,9 +177,7 @@ async fn get_of_servers(
     tenant: Tenant,
     Id(id): Id<ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, id).await?;
-    action.vps_id.ok_or(Error::NotFound("action"))?;
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_of(&app.db, tenant.project_id, Kind::Vps, id).await?.into()))
 }
 
 /// Lists the actions of a server, also of a deleted one.
@@ -200,7 +198,7 @@ async fn list_of_server(
     if !vps::ever_existed(&app.db, tenant.project_id, id).await? {
         return Err(Error::NotFound("server"));
     }
-    answer(&app, tenant, &query, Filter { vps: Some(id), ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { about: Some(Subject::Vps(id)), ..Filter::default() }).await
 }
 
 /// Shows an action of a server.
@@ -212,9 +210,5 @@ async fn get_of_server(
     tenant: Tenant,
     Ids(id, action_id): Ids<VpsId, ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, action_id).await?;
-    if action.vps_id != Some(id.0) {
-        return Err(Error::NotFound("action"));
-    }
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_about(&app.db, tenant.project_id, Subject::Vps(id), action_id).await?.into()))
 }

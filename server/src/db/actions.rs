@@ -86,31 +86,97 @@ impl From<String> for ActionStatus {
     }
 }
 
+/// What actions can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A VPS.
+    Vps,
+    /// A firewall.
+    Firewall,
+    /// A primary IP.
+    PrimaryIp,
+    /// A floating IP.
+    FloatingIp,
+    /// A private network.
+    Network,
+}
+
+impl Kind {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Vps => "vps_id",
+            Self::Firewall => "firewall_id",
+            Self::PrimaryIp => "primary_ip_id",
+            Self::FloatingIp => "floating_ip_id",
+            Self::Network => "network_id",
+        }
+    }
+}
+
+/// What an action is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A VPS.
+    Vps(VpsId),
+    /// A firewall.
+    Firewall(FirewallId),
+    /// A primary IP.
+    PrimaryIp(PrimaryIpId),
+    /// A floating IP.
+    FloatingIp(FloatingIpId),
+    /// A private network.
+    Network(NetworkId),
+}
+
+impl Subject {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Vps(_) => Kind::Vps,
+            Self::Firewall(_) => Kind::Firewall,
+            Self::PrimaryIp(_) => Kind::PrimaryIp,
+            Self::FloatingIp(_) => Kind::FloatingIp,
+            Self::Network(_) => Kind::Network,
+        }
+    }
+
+    fn id(self) -> i64 {
+        match self {
+            Self::Vps(id) => id.0,
+            Self::Firewall(id) => id.0,
+            Self::PrimaryIp(id) => id.0,
+            Self::FloatingIp(id) => id.0,
+            Self::Network(id) => id.0,
+        }
+    }
+
+    /// Its id, if it is of this kind.
+    fn of(self, kind: Kind) -> Option<i64> {
+        (self.kind() == kind).then(|| self.id())
+    }
+}
+
+impl Action {
+    /// The id of what it is about, of this kind.
+    fn about(&self, kind: Kind) -> Option<i64> {
+        match kind {
+            Kind::Vps => self.vps_id,
+            Kind::Firewall => self.firewall_id,
+            Kind::PrimaryIp => self.primary_ip_id,
+            Kind::FloatingIp => self.floating_ip_id,
+            Kind::Network => self.network_id,
+        }
+    }
+}
+
 /// Which actions to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only those with these ids.
     pub ids: Vec<i64>,
-    /// Only those of this VPS.
-    pub vps: Option<VpsId>,
-    /// Only those of any VPS.
-    pub of_vpses: bool,
-    /// Only those of this firewall.
-    pub firewall: Option<FirewallId>,
-    /// Only those of any firewall.
-    pub of_firewalls: bool,
-    /// Only those of this primary IP.
-    pub primary_ip: Option<PrimaryIpId>,
-    /// Only those of any primary IP.
-    pub of_primary_ips: bool,
-    /// Only those of this floating IP.
-    pub floating_ip: Option<FloatingIpId>,
-    /// Only those of any floating IP.
-    pub of_floating_ips: bool,
-    /// Only those of this network.
-    pub network: Option<NetworkId>,
-    /// Only those of any network.
-    pub of_networks: bool,
+    /// Only those about this.
+    pub about: Option<Subject>,
+    /// Only those about any of this kind.
+    pub of: Option<Kind>,
     /// Only those that stand so.
     pub status: Vec<ActionStatus>,
     /// In this order (`id`, `command`, `status`, `progress`, `started_at`, `finished_at`).
@@ -143,6 +209,22 @@ pub async fn get(db: &PgPool, project: ProjectId, id: ActionId) -> Result<Action
         id.0
     );
     found.fetch_optional(db).await?.ok_or(Error::NotFound("action"))
+}
+
+/// One action of a project that is about something of this kind.
+pub async fn get_of(db: &PgPool, project: ProjectId, kind: Kind, id: ActionId) -> Result<Action> {
+    let found = get(db, project, id).await?;
+    found.about(kind).ok_or(Error::NotFound("action"))?;
+    Ok(found)
+}
+
+/// One action of a project that is about this.
+pub async fn get_about(db: &PgPool, project: ProjectId, subject: Subject, id: ActionId) -> Result<Action> {
+    let found = get(db, project, id).await?;
+    if found.about(subject.kind()) != Some(subject.id()) {
+        return Err(Error::NotFound("action"));
+    }
+    Ok(found)
 }
 
 /// Some actions of a project.
@@ -179,35 +261,11 @@ fn conditions(query: &mut QueryBuilder<Postgres>, project: ProjectId, filter: &F
     if !filter.ids.is_empty() {
         query.push(" and id = any(").push_bind(filter.ids.clone()).push(")");
     }
-    if let Some(vps) = filter.vps {
-        query.push(" and vps_id = ").push_bind(vps.0);
+    if let Some(subject) = filter.about {
+        query.push(format!(" and {} = ", subject.kind().column())).push_bind(subject.id());
     }
-    if filter.of_vpses {
-        query.push(" and vps_id is not null");
-    }
-    if let Some(firewall) = filter.firewall {
-        query.push(" and firewall_id = ").push_bind(firewall.0);
-    }
-    if filter.of_firewalls {
-        query.push(" and firewall_id is not null");
-    }
-    if let Some(primary_ip) = filter.primary_ip {
-        query.push(" and primary_ip_id = ").push_bind(primary_ip.0);
-    }
-    if filter.of_primary_ips {
-        query.push(" and primary_ip_id is not null");
-    }
-    if let Some(floating_ip) = filter.floating_ip {
-        query.push(" and floating_ip_id = ").push_bind(floating_ip.0);
-    }
-    if filter.of_floating_ips {
-        query.push(" and floating_ip_id is not null");
-    }
-    if let Some(network) = filter.network {
-        query.push(" and network_id = ").push_bind(network.0);
-    }
-    if filter.of_networks {
-        query.push(" and network_id is not null");
+    if let Some(kind) = filter.of {
+        query.push(format!(" and {} is not null", kind.column()));
     }
     if !filter.status.is_empty() {
         let names: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
@@ -249,123 +307,43 @@ pub(super) async fn insert_done(
     })
 }
 
-/// Writes an action of a firewall alone, which was done before it began.
-pub(super) async fn insert_of_firewall(
+/// Writes an action of something that is no VPS, and of it alone, which was done before it began.
+pub(super) async fn insert_about(
     tx: &mut PgConnection,
     project: ProjectId,
     command: &str,
-    firewall: FirewallId,
+    subject: Subject,
 ) -> Result<Action> {
     let made = sqlx::query_as!(
         Action,
-        "insert into actions (project_id, command, firewall_id, status, progress, finished_at)
-         values ($1, $2, $3, 'success', 100, now())
+        "insert into actions (project_id, command, firewall_id, primary_ip_id, floating_ip_id, network_id, status, progress,
+                              finished_at)
+         values ($1, $2, $3, $4, $5, $6, 'success', 100, now())
          returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
                    error_code, error_message, started_at, finished_at",
         project.0,
         command,
-        firewall.0
+        subject.of(Kind::Firewall),
+        subject.of(Kind::PrimaryIp),
+        subject.of(Kind::FloatingIp),
+        subject.of(Kind::Network)
     );
     Ok(made.fetch_one(tx).await?)
 }
 
-/// Writes that an action of a VPS is one of this firewall too.
-pub(super) async fn concerns_firewall(
-    tx: &mut PgConnection,
-    id: ActionId,
-    firewall: FirewallId,
-) -> Result<()> {
-    sqlx::query!("update actions set firewall_id = $2 where id = $1", id.0, firewall.0).execute(tx).await?;
-    Ok(())
-}
-
-/// Writes an action of a primary IP alone, which was done before it began.
-pub(super) async fn insert_of_primary_ip(
-    tx: &mut PgConnection,
-    project: ProjectId,
-    command: &str,
-    primary_ip: PrimaryIpId,
-) -> Result<Action> {
-    let made = sqlx::query_as!(
-        Action,
-        "insert into actions (project_id, command, primary_ip_id, status, progress, finished_at)
-         values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch,
-                   password_epoch, error_code, error_message, started_at, finished_at",
-        project.0,
-        command,
-        primary_ip.0
+/// Writes that an action of a VPS is one of this too.
+pub(super) async fn concerns(tx: &mut PgConnection, id: ActionId, subject: Subject) -> Result<()> {
+    let written = sqlx::query!(
+        "update actions set firewall_id = coalesce($2, firewall_id), primary_ip_id = coalesce($3, primary_ip_id),
+                            floating_ip_id = coalesce($4, floating_ip_id), network_id = coalesce($5, network_id)
+         where id = $1",
+        id.0,
+        subject.of(Kind::Firewall),
+        subject.of(Kind::PrimaryIp),
+        subject.of(Kind::FloatingIp),
+        subject.of(Kind::Network)
     );
-    Ok(made.fetch_one(tx).await?)
-}
-
-/// Writes that an action of a VPS is one of this primary IP too.
-pub(super) async fn concerns_primary_ip(
-    tx: &mut PgConnection,
-    id: ActionId,
-    primary_ip: PrimaryIpId,
-) -> Result<()> {
-    sqlx::query!("update actions set primary_ip_id = $2 where id = $1", id.0, primary_ip.0)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// Writes an action of a floating IP alone, which was done before it began.
-pub(super) async fn insert_of_floating_ip(
-    tx: &mut PgConnection,
-    project: ProjectId,
-    command: &str,
-    floating_ip: FloatingIpId,
-) -> Result<Action> {
-    let made = sqlx::query_as!(
-        Action,
-        "insert into actions (project_id, command, floating_ip_id, status, progress, finished_at)
-         values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id,
-                   generation, boot_epoch, password_epoch, error_code, error_message, started_at, finished_at",
-        project.0,
-        command,
-        floating_ip.0
-    );
-    Ok(made.fetch_one(tx).await?)
-}
-
-/// Writes that an action of a VPS is one of this floating IP too.
-pub(super) async fn concerns_floating_ip(
-    tx: &mut PgConnection,
-    id: ActionId,
-    floating_ip: FloatingIpId,
-) -> Result<()> {
-    sqlx::query!("update actions set floating_ip_id = $2 where id = $1", id.0, floating_ip.0)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// Writes an action of a network alone, which was done before it began.
-pub(super) async fn insert_of_network(
-    tx: &mut PgConnection,
-    project: ProjectId,
-    command: &str,
-    network: NetworkId,
-) -> Result<Action> {
-    let made = sqlx::query_as!(
-        Action,
-        "insert into actions (project_id, command, network_id, status, progress, finished_at)
-         values ($1, $2, $3, 'success', 100, now())
-         returning id, command, status, progress, vps_id, image_id, firewall_id, primary_ip_id, floating_ip_id, network_id, generation, boot_epoch, password_epoch,
-                   error_code, error_message, started_at, finished_at",
-        project.0,
-        command,
-        network.0
-    );
-    Ok(made.fetch_one(tx).await?)
-}
-
-/// Writes that an action of a VPS is one of this network too.
-pub(super) async fn concerns_network(tx: &mut PgConnection, id: ActionId, network: NetworkId) -> Result<()> {
-    sqlx::query!("update actions set network_id = $2 where id = $1", id.0, network.0).execute(tx).await?;
+    written.execute(tx).await?;
     Ok(())
 }
 

@@ -198,7 +198,7 @@ impl View {
     async fn live(&self, app: &App, found: &vps::Vps, range: Range) -> Result<ServerLive> {
         let project = ProjectId(self.project.id);
         let newest = actions::Filter {
-            vps: Some(self.id),
+            about: Some(actions::Subject::Vps(self.id)),
             sort: vec![Sort { column: "id", descending: true }],
             ..actions::Filter::default()
         };

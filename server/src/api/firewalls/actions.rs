@@ -14,10 +14,10 @@ use crate::api::body::Ids;
 use crate::api::{Body, Id, Listing, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::actions::{self, Filter};
+use crate::db::actions::{self, Filter, Kind, Subject};
 use crate::db::firewalls;
 use crate::domain::firewall;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ActionId, FirewallId};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -111,16 +111,14 @@ async fn remove(
     ),
     responses((status = 200, body = ActionsResponse), Problems))]
 async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Listing<ActionsResponse>> {
-    answer(&app, tenant, &query, Filter { of_firewalls: true, ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { of: Some(Kind::Firewall), ..Filter::default() }).await
 }
 
 /// Shows an action of a firewall.
 #[utoipa::path(get, path = "/firewalls/actions/{id}", tag = "firewall actions", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = ActionResponse), Problems))]
 async fn get(State(app): State<App>, tenant: Tenant, Id(id): Id<ActionId>) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, id).await?;
-    action.firewall_id.ok_or(Error::NotFound("action"))?;
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_of(&app.db, tenant.project_id, Kind::Firewall, id).await?.into()))
 }
 
 /// Lists the actions of a firewall.
@@ -139,7 +137,7 @@ async fn list_of_one(
     query: Query,
 ) -> Result<Listing<ActionsResponse>> {
     firewalls::get(&app.db, tenant.project_id, id).await?;
-    answer(&app, tenant, &query, Filter { firewall: Some(id), ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { about: Some(Subject::Firewall(id)), ..Filter::default() }).await
 }
 
 /// Shows an action of a firewall.
@@ -151,9 +149,5 @@ async fn get_of_one(
     tenant: Tenant,
     Ids(id, action_id): Ids<FirewallId, ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, action_id).await?;
-    if action.firewall_id != Some(id.0) {
-        return Err(Error::NotFound("action"));
-    }
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_about(&app.db, tenant.project_id, Subject::Firewall(id), action_id).await?.into()))
 }

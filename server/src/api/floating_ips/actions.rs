@@ -14,9 +14,9 @@ use crate::api::body::Ids;
 use crate::api::{Body, Id, Listing, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::actions::{self, Filter};
+use crate::db::actions::{self, Filter, Kind, Subject};
 use crate::db::floating_ips;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ActionId, FloatingIpId, VpsId};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -85,16 +85,14 @@ async fn change_protection(
     ),
     responses((status = 200, body = ActionsResponse), Problems))]
 async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Listing<ActionsResponse>> {
-    answer(&app, tenant, &query, Filter { of_floating_ips: true, ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { of: Some(Kind::FloatingIp), ..Filter::default() }).await
 }
 
 /// Shows an action of a floating IP.
 #[utoipa::path(get, path = "/floating_ips/actions/{id}", tag = "floating IP actions", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = ActionResponse), Problems))]
 async fn get(State(app): State<App>, tenant: Tenant, Id(id): Id<ActionId>) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, id).await?;
-    action.floating_ip_id.ok_or(Error::NotFound("action"))?;
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_of(&app.db, tenant.project_id, Kind::FloatingIp, id).await?.into()))
 }
 
 /// Lists the actions of a floating IP.
@@ -113,7 +111,7 @@ async fn list_of_one(
     query: Query,
 ) -> Result<Listing<ActionsResponse>> {
     floating_ips::get(&app.db, tenant.project_id, id).await?;
-    answer(&app, tenant, &query, Filter { floating_ip: Some(id), ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { about: Some(Subject::FloatingIp(id)), ..Filter::default() }).await
 }
 
 /// Shows an action of a floating IP.
@@ -125,9 +123,5 @@ async fn get_of_one(
     tenant: Tenant,
     Ids(id, action_id): Ids<FloatingIpId, ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, action_id).await?;
-    if action.floating_ip_id != Some(id.0) {
-        return Err(Error::NotFound("action"));
-    }
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_about(&app.db, tenant.project_id, Subject::FloatingIp(id), action_id).await?.into()))
 }

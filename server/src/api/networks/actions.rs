@@ -14,9 +14,9 @@ use crate::api::body::Ids;
 use crate::api::{Body, Id, Listing, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::actions::{self, Filter};
+use crate::db::actions::{self, Filter, Kind, Subject};
 use crate::db::networks::{self, Change};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ActionId, NetworkId};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -139,16 +139,14 @@ async fn change_protection(
     ),
     responses((status = 200, body = ActionsResponse), Problems))]
 async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Listing<ActionsResponse>> {
-    answer(&app, tenant, &query, Filter { of_networks: true, ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { of: Some(Kind::Network), ..Filter::default() }).await
 }
 
 /// Shows an action of a network.
 #[utoipa::path(get, path = "/networks/actions/{id}", tag = "network actions", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = ActionResponse), Problems))]
 async fn get(State(app): State<App>, tenant: Tenant, Id(id): Id<ActionId>) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, id).await?;
-    action.network_id.ok_or(Error::NotFound("action"))?;
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_of(&app.db, tenant.project_id, Kind::Network, id).await?.into()))
 }
 
 /// Lists the actions of a network.
@@ -167,7 +165,7 @@ async fn list_of_one(
     query: Query,
 ) -> Result<Listing<ActionsResponse>> {
     networks::get(&app.db, tenant.project_id, id).await?;
-    answer(&app, tenant, &query, Filter { network: Some(id), ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { about: Some(Subject::Network(id)), ..Filter::default() }).await
 }
 
 /// Shows an action of a network.
@@ -179,9 +177,5 @@ async fn get_of_one(
     tenant: Tenant,
     Ids(id, action_id): Ids<NetworkId, ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, action_id).await?;
-    if action.network_id != Some(id.0) {
-        return Err(Error::NotFound("action"));
-    }
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_about(&app.db, tenant.project_id, Subject::Network(id), action_id).await?.into()))
 }

@@ -14,9 +14,9 @@ use crate::api::body::Ids;
 use crate::api::{Body, Id, Listing, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
-use crate::db::actions::{self, Filter};
+use crate::db::actions::{self, Filter, Kind, Subject};
 use crate::db::primary_ips;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ActionId, PrimaryIpId, VpsId};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -88,16 +88,14 @@ async fn change_protection(
     ),
     responses((status = 200, body = ActionsResponse), Problems))]
 async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Listing<ActionsResponse>> {
-    answer(&app, tenant, &query, Filter { of_primary_ips: true, ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { of: Some(Kind::PrimaryIp), ..Filter::default() }).await
 }
 
 /// Shows an action of a primary IP.
 #[utoipa::path(get, path = "/primary_ips/actions/{id}", tag = "primary IP actions", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = ActionResponse), Problems))]
 async fn get(State(app): State<App>, tenant: Tenant, Id(id): Id<ActionId>) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, id).await?;
-    action.primary_ip_id.ok_or(Error::NotFound("action"))?;
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_of(&app.db, tenant.project_id, Kind::PrimaryIp, id).await?.into()))
 }
 
 /// Lists the actions of a primary IP.
@@ -116,7 +114,7 @@ async fn list_of_one(
     query: Query,
 ) -> Result<Listing<ActionsResponse>> {
     primary_ips::get(&app.db, tenant.project_id, id).await?;
-    answer(&app, tenant, &query, Filter { primary_ip: Some(id), ..Filter::default() }).await
+    answer(&app, tenant, &query, Filter { about: Some(Subject::PrimaryIp(id)), ..Filter::default() }).await
 }
 
 /// Shows an action of a primary IP.
@@ -128,9 +126,5 @@ async fn get_of_one(
     tenant: Tenant,
     Ids(id, action_id): Ids<PrimaryIpId, ActionId>,
 ) -> Result<Json<ActionResponse>> {
-    let action = actions::get(&app.db, tenant.project_id, action_id).await?;
-    if action.primary_ip_id != Some(id.0) {
-        return Err(Error::NotFound("action"));
-    }
-    Ok(Json(action.into()))
+    Ok(Json(actions::get_about(&app.db, tenant.project_id, Subject::PrimaryIp(id), action_id).await?.into()))
 }

@@ -10,7 +10,7 @@ use super::effect::{Changes, everywhere};
 use super::{exists, hold};
 use crate::app::App;
 use crate::db::Tx;
-use crate::db::actions::{self, Action, NewAction};
+use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::domain::firewall::Rule;
 use crate::domain::selector::Selector;
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ pub async fn set_rules(app: &App, project: ProjectId, id: FirewallId, rules: &[R
     exists(&mut tx, project, id).await?;
     let written = sqlx::query!("update firewalls set rules = $2 where id = $1", id.0, Json(rules) as _);
     written.execute(&mut *tx).await?;
-    let done = actions::insert_of_firewall(&mut tx, project, "set_firewall_rules", id).await?;
+    let done = actions::insert_about(&mut tx, project, "set_firewall_rules", Subject::Firewall(id)).await?;
     let changes = everywhere(&mut tx, project).await?;
     finish(app, tx, project, id, "apply_firewall", changes, vec![done]).await
 }
@@ -151,7 +151,7 @@ async fn finish(
     for (vps, generation) in changes.vpses {
         let new = NewAction { command, vps, generation, boot_epoch: 0, password_epoch: 0 };
         let action = actions::insert(&mut tx, project, new).await?;
-        actions::concerns_firewall(&mut tx, action.id, id).await?;
+        actions::concerns(&mut tx, action.id, Subject::Firewall(id)).await?;
         written.push(Action { firewall_id: Some(id.0), ..action });
     }
     tx.commit().await?;

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::{New, hold, insert};
 use crate::app::App;
 use crate::db::Tx;
-use crate::db::actions::{self, Action, NewAction};
+use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::addresses::{self, Owner};
 use crate::db::vps::{Locked, lock, next_generation};
 use crate::domain::family::Family;
@@ -119,7 +119,7 @@ pub async fn unassign(app: &App, project: ProjectId, id: FloatingIpId) -> Result
     let command = "unassign_floating_ip";
     let new = NewAction { command, vps: vps.id, generation, boot_epoch: 0, password_epoch: 0 };
     let action = actions::insert(&mut tx, project, new).await?;
-    actions::concerns_floating_ip(&mut tx, action.id, id).await?;
+    actions::concerns(&mut tx, action.id, Subject::FloatingIp(id)).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Host(vps.host.0));
     app.wake.changed(Changed::Project(project.0));
@@ -194,7 +194,7 @@ async fn tell(
     let command = "assign_floating_ip";
     let new = NewAction { command, vps: vps.id, generation, boot_epoch: 0, password_epoch: 0 };
     let action = actions::insert(&mut tx, project, new).await?;
-    actions::concerns_floating_ip(&mut tx, action.id, id).await?;
+    actions::concerns(&mut tx, action.id, Subject::FloatingIp(id)).await?;
     tx.commit().await?;
     for host in told.into_iter().chain([vps.host]) {
         app.wake.changed(Changed::Host(host.0));

@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool, QueryBuilder};
 use super::addresses::{self, Owner};
 use super::page::{Listed, Page, Sort};
 use crate::app::App;
-use crate::db::actions::{self, Action};
+use crate::db::actions::{self, Action, Subject};
 use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
 use crate::domain::names::Title;
@@ -169,7 +169,8 @@ pub async fn protect(app: &App, project: ProjectId, id: FloatingIpId, delete: bo
     if changed.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::NotFound("floating IP"));
     }
-    let action = actions::insert_of_floating_ip(&mut tx, project, "change_protection", id).await?;
+    let action =
+        actions::insert_about(&mut tx, project, "change_protection", Subject::FloatingIp(id)).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Project(project.0));
     Ok(action)

@@ -10,7 +10,7 @@ use sqlx::types::Json;
 
 use super::{check_zone, hold, members};
 use crate::app::App;
-use crate::db::actions::{self, Action};
+use crate::db::actions::{self, Action, Subject};
 use crate::domain::network::{Layout, RawSubnet, Route, overlap, parse_ip, parse_net};
 use crate::error::{Error, Result};
 use crate::ids::{NetworkId, ProjectId};
@@ -83,7 +83,7 @@ pub async fn change(app: &App, project: ProjectId, id: NetworkId, change: &Chang
     // subnets are nothing that a host or a guest knows of
     let told = (layout.range, &layout.routes) != (held.layout.range, &held.layout.routes);
     let hosts = if told { members::tell_all(&mut tx, id).await? } else { Vec::new() };
-    let action = actions::insert_of_network(&mut tx, project, change.command(), id).await?;
+    let action = actions::insert_about(&mut tx, project, change.command(), Subject::Network(id)).await?;
     tx.commit().await?;
     hosts.into_iter().for_each(|host| app.wake.changed(Changed::Host(host)));
     app.wake.changed(Changed::Project(project.0));

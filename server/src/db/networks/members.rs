@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use super::{Held, hold};
 use crate::app::App;
 use crate::db::Tx;
-use crate::db::actions::{self, Action, NewAction};
+use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::vps::{lock, next_seq};
 use crate::domain::network::{MAX_MEMBERS, MAX_OF_VPS, Wish, overlap};
 use crate::error::{Error, Result};
@@ -393,7 +393,7 @@ async fn finish(
 ) -> Result<Action> {
     let new = NewAction { command, vps, generation, boot_epoch: 0, password_epoch: 0 };
     let action = actions::insert(&mut tx, project, new).await?;
-    actions::concerns_network(&mut tx, action.id, network).await?;
+    actions::concerns(&mut tx, action.id, Subject::Network(network)).await?;
     let hosts = hosts_of(&mut tx, &[network]).await?;
     tx.commit().await?;
     hosts.into_iter().for_each(|host| app.wake.changed(Changed::Host(host)));

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool, QueryBuilder};
 
 use super::page::{Listed, Page, Sort};
 use crate::app::App;
-use crate::db::actions::{self, Action};
+use crate::db::actions::{self, Action, Subject};
 use crate::domain::labels::Labels;
 use crate::domain::names::Title;
 use crate::domain::network::{Layout, MAX_NETWORKS, Route, Subnet};
@@ -216,7 +216,7 @@ pub async fn protect(app: &App, project: ProjectId, id: NetworkId, delete: Optio
         delete
     );
     changed.execute(&mut *tx).await?;
-    let action = actions::insert_of_network(&mut tx, project, "change_protection", id).await?;
+    let action = actions::insert_about(&mut tx, project, "change_protection", Subject::Network(id)).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Project(project.0));
     Ok(action)

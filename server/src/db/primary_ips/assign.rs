@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{New, Origin, hold, insert};
 use crate::app::App;
 use crate::db::Tx;
-use crate::db::actions::{self, Action, NewAction};
+use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::addresses::{self, Owner};
 use crate::db::vps::{Locked, lock, next_generation};
 use crate::domain::family::Family;
@@ -162,7 +162,7 @@ async fn tell(
     let generation = next_generation(&mut tx, vps.id, vps.host).await?;
     let new = NewAction { command, vps: vps.id, generation, boot_epoch: 0, password_epoch: 0 };
     let action = actions::insert(&mut tx, project, new).await?;
-    actions::concerns_primary_ip(&mut tx, action.id, id).await?;
+    actions::concerns(&mut tx, action.id, Subject::PrimaryIp(id)).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Host(vps.host.0));
     app.wake.changed(Changed::Project(project.0));

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, QueryBuilder};
 use super::page::{Listed, Page, Sort};
 use super::{actions, addresses};
 use crate::app::App;
-use crate::db::actions::Action;
+use crate::db::actions::{Action, Subject};
 use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
 use crate::domain::names::Title;
@@ -164,7 +164,7 @@ pub async fn protect(app: &App, project: ProjectId, id: PrimaryIpId, delete: boo
     if changed.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::NotFound("primary IP"));
     }
-    let action = actions::insert_of_primary_ip(&mut tx, project, "change_protection", id).await?;
+    let action = actions::insert_about(&mut tx, project, "change_protection", Subject::PrimaryIp(id)).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Project(project.0));
     Ok(action)
