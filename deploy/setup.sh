@@ -105,11 +105,11 @@ fi
 
 [ "$what" = test ] || exit 0
 
-# cargo_tool NAME WHY: from crates.io, built once into ~/.cargo/bin.
+# cargo_tool NAME WHY: from crates.io, built once into ~/.cargo/bin; without optimisation, which takes longer than it saves.
 cargo_tool() {
     have "$1" && return
     step "building $1 ($2); some minutes, once"
-    (cd / && CARGO_TARGET_DIR=$root/target/tools cargo install --locked --quiet "$1" </dev/null) ||
+    (cd / && CARGO_TARGET_DIR=$root/target/tools CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet "$1" </dev/null) ||
         die "could not install $1 from crates.io"
     rm -rf "$root/target/tools"
 }

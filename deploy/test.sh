@@ -80,7 +80,7 @@ cargo nextest run --locked --workspace --profile ci --no-tests=fail -E "$filter"
 
 if [ "$what" = all ] && [ $root_here = yes ]; then
     deploy/test-up.sh
-    deploy/test-vm.sh
+    deploy/test-vm.sh --short
 fi
 
 stop_test_postgres
