@@ -9,6 +9,7 @@ use crate::auth::password::Hasher;
 use crate::auth::rate::RateLimits;
 use crate::config::Config;
 use crate::console::Consoles;
+use crate::mail::Mailer;
 use crate::wake::Wake;
 
 /// Shared by both listeners and the background tasks; cheap to clone.
@@ -22,6 +23,8 @@ pub struct App {
     pub wake: Wake,
     /// Hashes and verifies passwords of people.
     pub passwords: Hasher,
+    /// How mail leaves, if it does.
+    pub mailer: Option<Mailer>,
     /// Counts requests by project.
     pub rate: RateLimits,
     /// Consoles that are open at this replica.
@@ -32,17 +35,21 @@ pub struct App {
 
 impl App {
     /// Puts the state together; there is one a process.
-    #[must_use]
-    pub fn new(db: PgPool, config: Config) -> Self {
+    ///
+    /// # Errors
+    /// When the settings of mail are none.
+    pub fn new(db: PgPool, config: Config) -> anyhow::Result<Self> {
         let rate = RateLimits::new(config.rate_limit);
-        Self {
+        let mailer = Mailer::new(&config)?;
+        Ok(Self {
             db,
             config: Arc::new(config),
             wake: Wake::default(),
             passwords: Hasher::default(),
+            mailer,
             rate,
             consoles: Consoles::default(),
             names: Arc::default(),
-        }
+        })
     }
 }

@@ -66,6 +66,19 @@ pub struct Config {
     /// Requests per hour and project; 0 for no limit.
     #[arg(long, env = "BERTH_RATE_LIMIT", default_value_t = 3600, global = true, help_heading = "Settings")]
     pub rate_limit: u32,
+    /// The mail server that mail leaves by: smtp://host:port (STARTTLS with ?tls=required), smtps://user:password@host. Unset:
+    /// no mail leaves; links of invitations are shown, and nobody can sign up.
+    #[arg(long, env = "BERTH_SMTP_URL", hide_env_values = true, global = true, help_heading = "Settings")]
+    pub smtp_url: Option<String>,
+    /// Whom mail comes from.
+    #[arg(
+        long,
+        env = "BERTH_MAIL_FROM",
+        default_value = "Berth <berth@localhost>",
+        global = true,
+        help_heading = "Settings"
+    )]
+    pub mail_from: String,
     /// First start only: addresses for VPSes that leave their host by source NAT.
     #[arg(
         long,
@@ -104,10 +117,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// [`Self::public_url`] without a slash at its end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        self.public_url.trim_end_matches('/')
+    }
+
     /// [`Self::public_url`] with the scheme of WebSockets.
     #[must_use]
     pub fn public_socket_url(&self) -> String {
-        let url = self.public_url.trim_end_matches('/');
+        let url = self.base();
         match url.strip_prefix("http") {
             Some(rest) => format!("ws{rest}"),
             None => url.to_owned(),

@@ -21,6 +21,7 @@ use crate::db::locations::NewLocation;
 use crate::db::plans::NewPlan;
 use crate::domain::names::{Email, Password, Slug, Title};
 use crate::domain::price::Price;
+use crate::domain::roles::Role;
 
 /// Key of the advisory lock.
 const LOCK: i64 = 0x6265_7274_6802;
@@ -105,7 +106,7 @@ async fn inventory(app: &App) -> anyhow::Result<FirstStart> {
         }
         None => db::users::create(db, &app.passwords, &email, "Operator", &password, true).await?,
     };
-    db::projects::add_member(db, project.id, user.id).await?;
+    db::projects::add_member(db, project.id, user.id, Role::Owner).await?;
     Ok(made)
 }
 

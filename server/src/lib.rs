@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod console;
@@ -20,6 +21,7 @@ pub mod first_start;
 pub mod fleet;
 pub mod ids;
 pub mod images;
+pub mod mail;
 pub mod pages;
 pub mod postgres;
 pub mod serve;

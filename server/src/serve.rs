@@ -67,7 +67,7 @@ pub async fn open(config: &Config, borrow: bool) -> anyhow::Result<(App, Option<
     let app = async {
         let db = db::connect(&url).await?;
         db::migrate(&db).await?;
-        anyhow::Ok(App::new(db, config.clone()))
+        App::new(db, config.clone())
     };
     match app.await {
         Ok(app) => Ok((app, postgres)),

@@ -47,6 +47,7 @@ async fn main() {
     let mut table = Figures::default();
     if wants("life") || wants("incus") {
         life::run(&cell, &mut table).await;
+        table.print(); // before anything else can go wrong
     }
     if wants("neighbour") {
         let ours = Ours::new(&cell).await;
@@ -57,7 +58,6 @@ async fn main() {
         small::run(&cell).await;
     }
     let plain = if wants("network") { Some(network::run(&cell).await) } else { None };
-    table.print(); // before anything of others can go wrong
     if wants("incus")
         && let Some(incus) = Incus::start(&cell).await
     {

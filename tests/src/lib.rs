@@ -10,6 +10,7 @@ pub mod control;
 pub mod db;
 pub mod e2e;
 pub mod exec;
+pub mod mail;
 pub mod name_server;
 pub mod openapi;
 pub mod proxy;

@@ -12,6 +12,7 @@
 
 mod access;
 pub mod assets;
+mod audit;
 mod console;
 mod create;
 mod fleet;
@@ -21,6 +22,7 @@ mod graph;
 mod icon;
 mod labels;
 mod limits;
+mod members;
 mod message;
 mod server;
 mod servers;
@@ -29,6 +31,7 @@ mod snippet;
 mod status;
 
 pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
     CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
@@ -37,11 +40,12 @@ pub use fleet::{
     EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,
 };
 pub use format::{Bytes, Cores, Field, Load, Money, When};
-pub use gate::SignInPage;
+pub use gate::{GateField, GatePage, SignInPage};
 pub use graph::{Graph, Range, Series, Unit};
 pub use icon::{Icon, icon};
 pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
+pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
 pub use server::{ActionRow, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone};
 pub use servers::{ServerList, ServerRow, ServersPage};

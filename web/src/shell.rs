@@ -16,6 +16,12 @@ pub struct ProjectLink {
     pub id: i64,
     /// Its name.
     pub name: String,
+    /// Whether who is signed in may change what it has.
+    pub may_change: bool,
+    /// Whether they say who may come in.
+    pub may_manage: bool,
+    /// Why an operator suspended it, if so.
+    pub suspended: Option<String>,
 }
 
 impl ProjectLink {
@@ -35,10 +41,18 @@ pub enum Section {
     Keys,
     /// API tokens.
     Tokens,
+    /// Who works in the project.
+    Members,
+    /// One's own account.
+    Account,
+    /// Who changed what in the project.
+    Audit,
     /// The operators' hosts.
     Hosts,
     /// All servers of the fleet.
     FleetServers,
+    /// Who changed what anywhere.
+    FleetAudit,
     /// None of them.
     None,
 }
@@ -95,6 +109,24 @@ pub enum Notice {
     KeyDeleted,
     /// A token was deleted.
     TokenDeleted,
+    /// A member has another role.
+    RoleChanged,
+    /// A member is out.
+    MemberRemoved,
+    /// An invitation was taken back.
+    InvitationDeleted,
+    /// Who looks at the page has just come in.
+    Joined,
+    /// One's name was changed.
+    NameChanged,
+    /// One's password was changed.
+    PasswordChanged,
+    /// Sessions were ended.
+    SessionsEnded,
+    /// A second factor was turned off.
+    FactorOff,
+    /// An address was confirmed.
+    AddressConfirmed,
     /// A host takes no new servers.
     HostCordoned,
     /// A host takes new servers again.
@@ -102,7 +134,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 9] = [
+    const ALL: [(Self, &'static str, &'static str); 18] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -110,6 +142,23 @@ impl Notice {
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),
+        (Self::RoleChanged, "role-changed", "The member's role was changed."),
+        (Self::MemberRemoved, "member-removed", "The member is out of the project."),
+        (
+            Self::InvitationDeleted,
+            "invitation-deleted",
+            "The invitation was taken back. Its link does not work any more.",
+        ),
+        (Self::Joined, "joined", "Welcome to the project."),
+        (Self::NameChanged, "name-changed", "Your name was changed."),
+        (
+            Self::PasswordChanged,
+            "password-changed",
+            "Your password was changed. All other sessions of yours were ended.",
+        ),
+        (Self::SessionsEnded, "sessions-ended", "The session was ended."),
+        (Self::FactorOff, "factor-off", "Your second factor is off."),
+        (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
         (Self::HostCordoned, "host-cordoned", "The host takes no new servers. Those on it run on."),
         (Self::HostUncordoned, "host-uncordoned", "The host takes new servers again."),
     ];

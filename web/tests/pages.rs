@@ -48,11 +48,11 @@ fn every_id_is_there_once_and_labels_point_to_fields() {
 fn what_a_tenant_typed_is_never_markup() {
     let bad = || HOSTILE.to_owned();
     let field = || Field { value: bad(), error: Some(bad()) };
-    let project = ProjectLink { id: 1, name: bad() };
+    let project = ProjectLink { name: bad(), ..sample::project() };
     let mut shell = sample::shell(Section::Servers, true);
     shell.user.email = bad();
     shell.project = Some(project.clone());
-    shell.projects = vec![project.clone(), ProjectLink { id: 2, name: bad() }];
+    shell.projects = vec![project.clone(), ProjectLink { id: 2, ..project.clone() }];
     shell.here = bad();
 
     let mut list = sample::list();
@@ -111,7 +111,30 @@ fn what_a_tenant_typed_is_never_markup() {
     host.host.facts = vec![("Kernel", bad())];
     host.host.lacks = vec![Lack { feature: bad(), consequence: bad(), fatal: true }];
 
-    let sign_in = SignInPage { theme: Theme::Dark, email: field(), error: Some(bad()), next: bad() };
+    let mut audit = sample::audit();
+    (audit.whose, audit.event, audit.actor) = (bad(), field(), field());
+    let row = &mut audit.rows[0];
+    (row.who, row.source, row.event, row.target) = (bad(), Some(bad()), bad(), bad());
+    row.changes = vec![Change { name: bad(), before: Some(bad()), after: Some(bad()) }];
+
+    let mut members = sample::members();
+    let row = &mut members.rows[0];
+    (row.email, row.name, row.words) = (bad(), bad(), bad());
+    (members.invitations[0].email, members.email, members.link) = (bad(), field(), Some(bad()));
+    let mut account = sample::account();
+    (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
+    let mut gate = sample::gate();
+    (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
+    (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
+
+    let sign_in = SignInPage {
+        theme: Theme::Dark,
+        email: field(),
+        error: Some(bad()),
+        next: bad(),
+        open: true,
+        mails: true,
+    };
     let pages = [
         ServersPage { shell: shell.clone(), list }.render(),
         ServerPage { shell: shell.clone(), ..server }.render(),
@@ -119,6 +142,10 @@ fn what_a_tenant_typed_is_never_markup() {
         ConsolePage { shell, project, id: 1, name: bad() }.render(),
         keys.render(),
         tokens.render(),
+        audit.render(),
+        members.render(),
+        account.render(),
+        gate.render(),
         hosts.render(),
         host.render(),
         sign_in.render(),
@@ -157,7 +184,7 @@ fn the_switcher_is_there_only_for_more_than_one_project() {
     let mut shell = sample::shell(Section::Servers, false);
     let page = |shell| ServersPage { shell, list: sample::list() }.render().expect("renders");
     assert!(!page(shell.clone()).contains("/projects/2/servers"));
-    shell.projects.push(ProjectLink { id: 2, name: "second".into() });
+    shell.projects.push(ProjectLink { id: 2, name: "second".into(), ..sample::project() });
     assert!(page(shell).contains("/projects/2/servers"));
 }
 

@@ -9,13 +9,15 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, gateways, hosts, images, name_servers, places, plans, policies, pools, projects,
-    server_limits, servers, streams, tokens, users,
+    addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools,
+    projects, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
+use crate::audit::{Asked, scope};
 use crate::config::Config;
 use crate::db::hosts::Update;
 use crate::domain::limits::Change;
+use crate::domain::roles::Role;
 use crate::ids::{HostId, TokenId, VpsId};
 use crate::{db, serve};
 
@@ -64,6 +66,12 @@ enum Command {
     /// Traffic of all VPSes.
     #[command(subcommand)]
     Traffic(Traffic),
+    /// Who changed what.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// What holds for the whole installation.
+    #[command(subcommand)]
+    Settings(Settings),
 }
 
 #[derive(clap::Subcommand)]
@@ -188,6 +196,26 @@ enum Projects {
     List,
     /// Make a project.
     Create(projects::NewProject),
+    /// Stop a project's servers and let its people only look; nothing is deleted.
+    Suspend {
+        project: Reference,
+        #[command(flatten)]
+        why: projects::Suspending,
+    },
+    /// Undo that: servers that ran start again.
+    Resume { project: Reference },
+    /// Who works in a project.
+    Members { project: Reference },
+    /// Let a user (id or e-mail address) work in a project, or make them something else there.
+    SetMember {
+        project: Reference,
+        user: Reference,
+        /// owner, admin, member or read_only.
+        #[arg(long)]
+        role: Role,
+    },
+    /// Take a user out of a project.
+    RemoveMember { project: Reference, user: Reference },
     /// Set whether the traffic that plans include is one sum for all VPSes of a project.
     SetTraffic {
         project: Reference,
@@ -218,6 +246,8 @@ enum Users {
     Create(users::NewUser),
     /// Give a user (id or e-mail address) another password and print it; all their sessions end.
     ResetPassword { user: Reference },
+    /// Turn off the second factor of a user who lost it; all their sessions end.
+    ResetSecondFactor { user: Reference },
 }
 
 #[derive(clap::Subcommand)]
@@ -240,6 +270,26 @@ enum Traffic {
     Show,
     /// Set the day on which months of traffic begin, 1 to 28.
     Set(policies::Traffic),
+}
+
+#[derive(clap::Subcommand)]
+enum Settings {
+    /// All of them.
+    Show,
+    /// Change some.
+    Set(members::ChangeSettings),
+}
+
+#[derive(clap::Subcommand)]
+enum Audit {
+    /// The newest entries.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+    },
+    /// Look whether the trail is whole, and print its head: the newest seal, to be kept elsewhere.
+    Verify,
 }
 
 #[derive(clap::Subcommand)]
@@ -270,10 +320,17 @@ pub async fn run(config: &Config, admin: Admin) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default(); // installed before: the same one
     let (app, postgres) = serve::open(config, true).await?;
     let outbox = app.wake.outbox();
-    let shown = Box::pin(execute(&app, admin.command)).await;
+    let asked = Asked::command(&words(std::env::args()));
+    let shown = scope(asked, Box::pin(execute(&app, admin.command))).await;
     crate::tasks::tell_once(&app, outbox).await;
     serve::close(Some(&app), postgres).await;
     print(shown.map_err(flatten)?, admin.json)
+}
+
+/// What was typed, without what may be secret: the command's own words.
+fn words(args: impl Iterator<Item = String>) -> String {
+    let words = args.skip_while(|arg| arg != "admin").filter(|arg| !arg.starts_with('-'));
+    words.take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// Faults of ours carry their text inside, which is only for the log elsewhere; here the log's reader is in front of us.
@@ -354,6 +411,31 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Locations(Locations::SetResolvers { location, wanted }) => {
             one(policies::set_resolvers_by_name(app, &location, &wanted).await?)
         }
+        Command::Projects(Projects::Suspend { project, why }) => {
+            let project = projects::find(app, &project).await?.id;
+            projects::suspend(app, project, &why).await.map(|()| Shown::Done)
+        }
+        Command::Projects(Projects::Resume { project }) => {
+            let project = projects::find(app, &project).await?.id;
+            projects::resume(app, project).await.map(|()| Shown::Done)
+        }
+        Command::Projects(Projects::Members { project }) => {
+            let project = projects::find(app, &project).await?.id;
+            list(members::list(app, project).await?, &["user", "email", "name", "role", "since"])
+        }
+        Command::Projects(Projects::SetMember { project, user, role }) => {
+            let (project, user) = (projects::find(app, &project).await?.id, members::user(app, &user).await?);
+            members::put(app, project, user, role).await.map(|()| Shown::Done)
+        }
+        Command::Projects(Projects::RemoveMember { project, user }) => {
+            let (project, user) = (projects::find(app, &project).await?.id, members::user(app, &user).await?);
+            members::remove(app, project, user).await.map(|()| Shown::Done)
+        }
+        Command::Users(Users::ResetSecondFactor { user }) => {
+            members::lose_factor(app, members::user(app, &user).await?).await.map(|()| Shown::Done)
+        }
+        Command::Settings(Settings::Show) => one(members::settings(app).await?),
+        Command::Settings(Settings::Set(change)) => one(members::change_settings(app, change).await?),
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
@@ -379,6 +461,17 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Datacenters(Datacenters::List) => {
             list(places::datacenters(app).await?, &["id", "name", "location_id", "description"])
         }
+        Command::Audit(Audit::List { limit }) => list(
+            audit::newest(app, limit).await?,
+            &["id", "at", "actor_kind", "actor", "source", "event", "target_id", "target", "request"],
+        ),
+        Command::Audit(Audit::Verify) => match audit::verdict(app).await? {
+            verdict if verdict.broken_at.is_none() => one(verdict),
+            verdict => Err(crate::error::Error::Conflict(format!(
+                "the audit trail was changed: entry {} does not fit its seal",
+                verdict.broken_at.unwrap_or_default()
+            ))),
+        },
         Command::Datacenters(Datacenters::Create(new)) => one(places::create_datacenter(app, new).await?),
     }
 }
@@ -519,6 +612,16 @@ mod tests {
             "x locations set-resolvers fsn1 192.0.2.53 2001:db8::53",
             "x locations set-resolvers fsn1",
             "x traffic set 15",
+            "x audit list --limit 10",
+            "x audit verify",
+            "x settings show",
+            "x users reset-second-factor a@b.example",
+            "x settings set --sign-up open",
+            "x projects members default",
+            "x projects suspend default --reason unpaid",
+            "x projects resume default",
+            "x projects set-member default a@b.example --role read_only",
+            "x projects remove-member default 7",
             "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
             "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {

@@ -8,10 +8,12 @@
 
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod addresses;
+mod audit;
 pub mod cli;
 mod gateways;
 mod hosts;
 mod images;
+mod members;
 mod name_servers;
 mod places;
 mod plans;
@@ -43,6 +45,7 @@ use crate::tasks::Tasks;
 /// The operators' API below `/admin/v1`, and its description.
 pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
     let (router, description) = OpenApiRouter::<App>::new()
+        .merge(audit::router())
         .merge(hosts::router())
         .merge(plans::router())
         .merge(policies::router())
@@ -54,6 +57,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
+        .merge(members::router())
         .merge(servers::router())
         .merge(tokens::router())
         .merge(users::router())
@@ -94,6 +98,7 @@ mod tests {
     #[test]
     fn no_schema_has_the_name_of_a_tenants_one() {
         let description = OpenApiRouter::<App>::new()
+            .merge(audit::router())
             .merge(hosts::router())
             .merge(plans::router())
             .merge(policies::router())
@@ -105,6 +110,7 @@ mod tests {
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())
+            .merge(members::router())
             .merge(servers::router())
             .merge(tokens::router())
             .merge(users::router())
@@ -114,7 +120,16 @@ mod tests {
             .1;
         let names: Vec<String> =
             description.components.expect("there are schemas").schemas.into_keys().collect();
-        let shared = ["ActionStatus", "Status", "Suite", "berth.Limit", "berth.LimitChange", "berth.Limits"]; // types that really are the same
+        let shared = [
+            "berth.AuditEntry",
+            "Meta",
+            "ActionStatus",
+            "Status",
+            "Suite",
+            "berth.Limit",
+            "berth.LimitChange",
+            "berth.Limits",
+        ]; // types that really are the same
         assert!(names.len() > 20, "{names:?}");
         for name in names {
             assert!(name.starts_with("operators.") || shared.contains(&name.as_str()), "{name}");

@@ -10,12 +10,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::reference::Reference;
-use crate::api::{Body, Problems};
+use crate::api::{Body, Id, Problems};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::db;
+use crate::domain::guard::parse_reason;
 use crate::domain::names::Title;
 use crate::error::{Error, Result};
+use crate::ids::ProjectId;
 
 /// A tenant's project.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -24,11 +26,13 @@ pub(super) struct Project {
     id: i64,
     name: String,
     created_at: DateTime<Utc>,
+    /// Why it is suspended; null when it is not.
+    suspended: Option<String>,
 }
 
 impl From<db::projects::Project> for Project {
     fn from(p: db::projects::Project) -> Self {
-        Self { id: p.id.0, name: p.name, created_at: p.created_at }
+        Self { id: p.id.0, name: p.name, created_at: p.created_at, suspended: p.suspended_reason }
     }
 }
 
@@ -68,8 +72,27 @@ pub(super) async fn find(app: &App, project: &Reference) -> Result<db::projects:
     found.ok_or_else(|| Error::invalid("project", format!("project '{project}' not found")))
 }
 
+/// Why a project is suspended.
+#[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
+#[schema(as = operators::Suspending)]
+pub(super) struct Suspending {
+    /// A line of 1 to 500 characters, which the project's people read.
+    #[arg(long)]
+    reason: String,
+}
+
+/// Suspends a project.
+pub(super) async fn suspend(app: &App, project: ProjectId, why: &Suspending) -> Result<()> {
+    db::suspension::suspend(app, project, &parse_reason(&why.reason)?).await
+}
+
+/// Lifts the suspension of a project.
+pub(super) async fn resume(app: &App, project: ProjectId) -> Result<()> {
+    db::suspension::resume(app, project).await
+}
+
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get_all, post))
+    OpenApiRouter::new().routes(routes!(get_all, post)).routes(routes!(put_suspension, delete_suspension))
 }
 
 /// Lists projects.
@@ -88,4 +111,25 @@ async fn post(
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<ProjectResponse>)> {
     Ok((StatusCode::CREATED, Json(ProjectResponse { project: create(&app, new).await? })))
+}
+
+/// Suspends a project: its servers stop, its people and tokens may only look, nothing is deleted.
+#[utoipa::path(put, path = "/projects/{id}/suspension", tag = "Operators: projects", security(("operator" = [])),
+    params(("id" = i64, Path)), request_body = Suspending, responses((status = 204), Problems))]
+async fn put_suspension(
+    State(app): State<App>,
+    _: Operator,
+    Id(id): Id<ProjectId>,
+    Body(why): Body<Suspending>,
+) -> Result<StatusCode> {
+    suspend(&app, id, &why).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lifts the suspension of a project: servers that ran start again.
+#[utoipa::path(delete, path = "/projects/{id}/suspension", tag = "Operators: projects", security(("operator" = [])),
+    params(("id" = i64, Path)), responses((status = 204), Problems))]
+async fn delete_suspension(State(app): State<App>, _: Operator, Id(id): Id<ProjectId>) -> Result<StatusCode> {
+    resume(&app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

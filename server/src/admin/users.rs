@@ -17,6 +17,7 @@ use crate::auth::Operator;
 use crate::auth::secret::Secret;
 use crate::db;
 use crate::domain::names::{Email, Password};
+use crate::domain::roles::Role;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 
@@ -57,6 +58,9 @@ pub(super) struct NewUser {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     projects: Vec<Reference>,
+    /// What they are there: owner, admin, member or read_only; without it owner.
+    #[arg(long)]
+    role: Option<Role>,
     /// Their password; without one a random one is made and shown.
     #[arg(skip)]
     password: Option<String>,
@@ -101,7 +105,7 @@ pub(super) async fn create(app: &App, new: NewUser) -> Result<WithPassword> {
     let user =
         db::users::create(&app.db, &app.passwords, &email, new.name.trim(), &password, new.operator).await?;
     for project in projects {
-        db::projects::add_member(&app.db, project, user.id).await?;
+        db::projects::add_member(&app.db, project, user.id, new.role.unwrap_or(Role::Owner)).await?;
     }
     Ok(WithPassword { user: user.into(), password: shown })
 }

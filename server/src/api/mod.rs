@@ -33,7 +33,9 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use berth::{Limits as ServerLimits, wanted as wanted_limits};
+pub(crate) use berth::{
+    AuditEntry, Limits as ServerLimits, audit_filter, audit_lines, wanted as wanted_limits,
+};
 pub(crate) use body::Raw;
 pub use body::{Body, Id, MAX_BODY};
 pub use docs::{ErrorResponse, Problems};

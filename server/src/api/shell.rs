@@ -11,6 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::body::MAX_BODY;
+use crate::audit;
 use crate::error::Error;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -43,7 +44,8 @@ async fn limit(request: Request, next: Next) -> Response {
 async fn correlate(request: Request, next: Next) -> Response {
     let id = format!("{:016x}", rand::random::<u64>());
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
-    let mut response = next.run(request).instrument(span).await;
+    let answer = audit::answer(request, &id, async |request| next.run(request).await);
+    let mut response = answer.instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }

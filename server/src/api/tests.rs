@@ -15,7 +15,7 @@ use crate::config::Config;
 /// An app whose database is not there; what asks it fails.
 fn app() -> App {
     let nowhere = sqlx::postgres::PgPoolOptions::new().connect_lazy("postgres://127.0.0.1:1/none");
-    App::new(nowhere.unwrap(), Config::default())
+    App::new(nowhere.unwrap(), Config::default()).unwrap()
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (Response<()>, Value) {

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::app::App;
+use crate::audit::{self, Actor};
 use crate::db::tokens::{self, Token};
 use crate::error::{Error, Result};
 use crate::ids::{ProjectId, TokenId};
@@ -37,14 +38,16 @@ pub struct Operator {
 
 /// Guards the tenant API; see the module.
 pub async fn tenant(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let (tenant, standing) = match identify(&app, request.headers()).await {
-        Ok(tenant) => (tenant, app.rate.count(tenant.project_id)),
+    let (tenant, suspended, standing) = match identify(&app, request.headers()).await {
+        Ok((tenant, suspended)) => (tenant, suspended, app.rate.count(tenant.project_id)),
         Err(e) => return e.into_response(),
     };
     let mut response = if standing.is_some_and(|s| !s.allowed) {
         Error::RateLimited.into_response()
     } else if !tenant.writable && changes(request.method()) {
         Error::TokenReadonly.into_response()
+    } else if let Some(why) = suspended.filter(|_| changes(request.method())) {
+        Error::Forbidden(format!("the project is suspended: {why}")).into_response()
     } else {
         request.extensions_mut().insert(tenant);
         next.run(request).await
@@ -55,10 +58,12 @@ pub async fn tenant(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Tenant> {
+/// Whose token it is, and why the project is suspended, if so.
+async fn identify(app: &App, headers: &HeaderMap) -> Result<(Tenant, Option<String>)> {
     let token = token(app, headers).await?;
     let project_id = token.project_id.ok_or(Error::Unauthorized)?;
-    Ok(Tenant { project_id, token_id: token.id, writable: token.writable })
+    audit::is(Actor::Token(token.id, token.name));
+    Ok((Tenant { project_id, token_id: token.id, writable: token.writable }, token.suspended_reason))
 }
 
 async fn token(app: &App, headers: &HeaderMap) -> Result<Token> {
@@ -90,7 +95,10 @@ impl FromRequestParts<App> for Operator {
         match token.project_id {
             Some(_) => Err(Error::Forbidden("this needs an operator's token, not a project's".into())),
             None if !token.writable && changes(&parts.method) => Err(Error::TokenReadonly),
-            None => Ok(Self { token_id: token.id, writable: token.writable }),
+            None => {
+                audit::is(Actor::OperatorToken(token.id, token.name));
+                Ok(Self { token_id: token.id, writable: token.writable })
+            }
         }
     }
 }

@@ -9,5 +9,6 @@ pub mod password;
 pub mod rate;
 pub mod root_password;
 pub mod secret;
+pub mod totp;
 
 pub use bearer::{Operator, Tenant, tenant};

@@ -38,6 +38,18 @@ impl Hasher {
         Ok(self.run(move || phc(&password)).await??)
     }
 
+    /// The PHC string of a password that was taken as such before, whatever the rules for new ones are.
+    pub(crate) async fn hash_again(&self, password: &str) -> Result<String> {
+        let password = password.to_owned();
+        Ok(self.run(move || phc(&password)).await??)
+    }
+
+    /// Whether a hash was made with other parameters than new ones are.
+    #[must_use]
+    pub fn is_old(hash: &str) -> bool {
+        parameters(hash) != parameters(&NOBODY)
+    }
+
     /// Whether the password has this hash. Without a hash the answer is no, after the same work.
     pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
         let (password, known, hash) =
@@ -61,6 +73,11 @@ impl Hasher {
     }
 }
 
+/// Everything before the salt: `$argon2id$v=19$m=19456,t=2,p=1`.
+fn parameters(hash: &str) -> Option<&str> {
+    hash.rsplitn(3, '$').nth(2)
+}
+
 fn phc(password: &str) -> anyhow::Result<String> {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.as_bytes())
@@ -77,6 +94,8 @@ mod tests {
         let hasher = Hasher::default();
         let hash = hasher.hash(&Password::parse("correct horse").unwrap()).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");
+        assert!(!Hasher::is_old(&hash));
+        assert!(Hasher::is_old(&hash.replace("t=2", "t=1")) && Hasher::is_old(""));
         assert!(hasher.verify("correct horse", Some(&hash)).await.unwrap());
         assert!(!hasher.verify("correct house", Some(&hash)).await.unwrap());
         assert!(!hasher.verify("correct horse", None).await.unwrap());

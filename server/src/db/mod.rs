@@ -19,11 +19,16 @@ use anyhow::Context as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 
+use crate::audit::{forget, tell};
+
+pub mod accounts;
 pub mod actions;
 pub mod addresses;
+pub mod audit;
 pub mod console;
 pub mod enrol;
 pub mod events;
+pub mod factors;
 pub mod firewalls;
 pub mod floating_ips;
 pub mod gateways;
@@ -32,6 +37,8 @@ pub mod hosts;
 pub mod images;
 pub mod ladder;
 pub mod locations;
+pub mod mails;
+pub mod members;
 pub mod networks;
 pub mod page;
 pub mod plans;
@@ -47,6 +54,7 @@ pub mod sessions;
 pub mod settings;
 pub mod ssh_keys;
 pub mod streams;
+pub mod suspension;
 pub mod tokens;
 pub mod traffic;
 pub mod users;
@@ -71,6 +79,9 @@ pub async fn connect(url: &str) -> anyhow::Result<PgPool> {
     PgPoolOptions::new()
         .max_connections(20)
         .acquire_timeout(Duration::from_secs(10))
+        .after_connect(|connection, _| Box::pin(tell(connection)))
+        .before_acquire(|connection, _| Box::pin(async { tell(connection).await.map(|()| true) }))
+        .after_release(|connection, _| Box::pin(async { forget(connection).await.map(|()| true) }))
         .connect_with(options)
         .await
         .context("connecting to Postgres")

@@ -3,9 +3,14 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use super::members;
 use crate::domain::names::Title;
-use crate::error::{Error, Result, broken_constraint};
+use crate::domain::roles::Role;
+use crate::error::{Error, Result};
 use crate::ids::{ProjectId, UserId};
+
+/// Projects that one person can own.
+const MOST_PROJECTS: i64 = 20;
 
 /// A tenant's project.
 #[derive(Clone, Debug)]
@@ -16,60 +21,77 @@ pub struct Project {
     pub name: String,
     /// Since when.
     pub created_at: DateTime<Utc>,
+    /// Why an operator suspended it, if so.
+    pub suspended_reason: Option<String>,
 }
 
-/// Makes a project.
+/// Makes a project of somebody's own.
+pub async fn create_for(db: &PgPool, name: &Title, owner: UserId) -> Result<ProjectId> {
+    let mut tx = db.begin().await?;
+    let many = sqlx::query_scalar!(
+        r#"select count(*) as "many!" from memberships where user_id = $1 and role = 'owner'"#,
+        owner.0
+    );
+    if many.fetch_one(&mut *tx).await? >= MOST_PROJECTS {
+        return Err(Error::LimitExceeded(format!("one person owns at most {MOST_PROJECTS} projects")));
+    }
+    let id = sqlx::query_scalar!("insert into projects (name) values ($1) returning id", name.as_str());
+    let id = id.fetch_one(&mut *tx).await?.into();
+    members::join(&mut tx, id, owner, Role::Owner).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Makes a project; operators name each of theirs once, so that commands can tell them apart.
 pub async fn create(db: &PgPool, name: &Title) -> Result<Project> {
     let made = sqlx::query_as!(
         Project,
-        "insert into projects (name) values ($1) returning id, name, created_at",
+        "insert into projects (name) select $1 where not exists (select 1 from projects where name = $1)
+         returning id, name, created_at, suspended_reason",
         name.as_str()
     );
-    made.fetch_one(db).await.map_err(|e| match broken_constraint(&e) {
-        Some("projects_name_key") => Error::Uniqueness("a project with this name exists already".into()),
-        _ => e.into(),
-    })
+    let made = made.fetch_optional(db).await?;
+    made.ok_or_else(|| Error::Uniqueness("a project with this name exists already".into()))
 }
 
 /// All projects, by id; for operators.
 pub async fn list(db: &PgPool) -> Result<Vec<Project>> {
-    Ok(sqlx::query_as!(Project, "select id, name, created_at from projects order by id")
+    Ok(sqlx::query_as!(Project, "select id, name, created_at, suspended_reason from projects order by id")
         .fetch_all(db)
         .await?)
 }
 
-/// The project with this name; for operators.
+/// The oldest project with this name; for operators.
 pub async fn find(db: &PgPool, name: &str) -> Result<Option<Project>> {
-    let found = sqlx::query_as!(Project, "select id, name, created_at from projects where name = $1", name);
+    let found = sqlx::query_as!(
+        Project,
+        "select id, name, created_at, suspended_reason from projects where name = $1 order by id limit 1",
+        name
+    );
     Ok(found.fetch_optional(db).await?)
 }
 
-/// The projects that a user may work in, by name.
-pub async fn of_user(db: &PgPool, user: UserId) -> Result<Vec<Project>> {
-    let all = sqlx::query_as!(
-        Project,
-        "select p.id, p.name, p.created_at from projects p join memberships m on m.project_id = p.id
+/// The projects that a user may work in, by name, and what they are there.
+pub async fn of_user(db: &PgPool, user: UserId) -> Result<Vec<(Project, Role)>> {
+    let all = sqlx::query!(
+        "select p.id, p.name, p.created_at, p.suspended_reason, m.role from projects p join memberships m on m.project_id = p.id
          where m.user_id = $1 order by p.name",
         user.0
     );
-    Ok(all.fetch_all(db).await?)
+    let all = all.fetch_all(db).await?.into_iter().map(|r| {
+        let project = Project {
+            id: r.id.into(),
+            name: r.name,
+            created_at: r.created_at,
+            suspended_reason: r.suspended_reason,
+        };
+        Ok((project, Role::parse(&r.role)?))
+    });
+    all.collect()
 }
 
 /// Lets a user work in a project; does nothing when they may already.
-pub async fn add_member(db: &PgPool, project: ProjectId, user: UserId) -> Result<()> {
-    let add = sqlx::query!(
-        "insert into memberships (project_id, user_id) values ($1, $2) on conflict do nothing",
-        project.0,
-        user.0
-    );
-    match add.execute(db).await {
-        Ok(_) => Ok(()),
-        Err(e) if broken_constraint(&e).is_some_and(|c| c.ends_with("project_id_fkey")) => {
-            Err(Error::NotFound("project"))
-        }
-        Err(e) if broken_constraint(&e).is_some_and(|c| c.ends_with("user_id_fkey")) => {
-            Err(Error::NotFound("user"))
-        }
-        Err(e) => Err(e.into()),
-    }
+pub async fn add_member(db: &PgPool, project: ProjectId, user: UserId, role: Role) -> Result<()> {
+    let mut connection = db.acquire().await?;
+    members::join(&mut connection, project, user, role).await
 }

@@ -88,7 +88,8 @@ pub(crate) async fn take(tx: &mut PgConnection, host: i64, report: &Report) -> a
 /// The host's VPSes: all that it should have, and those of `named` that it had once.
 pub(crate) async fn vpses(tx: &mut PgConnection, host: i64, named: &[i64]) -> anyhow::Result<Vec<Row>> {
     let rows = sqlx::query!(
-        r#"select id, project_id, generation, host_seq, power, boot_epoch, password_epoch, restart_policy, observed_state,
+        r#"select id, project_id, generation, host_seq, boot_epoch, password_epoch,
+                  case when suspended then 'stopped' else power end as "power!", restart_policy, observed_state,
                   observed_frozen, observed_started_at, observed_limits,
                   deleting_at is not null as "deleting!", deleted_at is not null as "deleted!",
                   observed_at is not null as "seen_before!"
@@ -223,7 +224,7 @@ pub(crate) async fn rewrite(tx: &mut PgConnection, host: i64, row: &Wanted) -> s
         .fetch_one(&mut *tx)
         .await?;
     sqlx::query!(
-        "update vps set host_seq = $3, generation = $4, power = $5, boot_epoch = $6, password_epoch = $7
+        "update vps set host_seq = $3, generation = $4, power = case when suspended then power else $5 end, boot_epoch = $6, password_epoch = $7
          where id = $2 and host_id = $1",
         host,
         row.id,

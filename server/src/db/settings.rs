@@ -14,6 +14,9 @@ pub const FIRST_START: &str = "first_start";
 /// Day on which months of traffic begin, 1 to 28; read by the database's function `traffic_period` too.
 pub const TRAFFIC_RESET_DAY: &str = "traffic_reset_day";
 
+/// Who may make an account: `open` (anybody, where mail leaves), `invited` (the default) or `off` (operators make them).
+pub const SIGN_UP: &str = "sign_up";
+
 /// The value under `key`.
 ///
 /// # Errors

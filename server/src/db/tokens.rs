@@ -23,6 +23,8 @@ pub struct Token {
     pub created_at: DateTime<Utc>,
     /// When it was used last, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// Why its project is suspended, if so.
+    pub suspended_reason: Option<String>,
 }
 
 struct Row {
@@ -32,6 +34,7 @@ struct Row {
     writable: bool,
     created_at: DateTime<Utc>,
     last_used_at: Option<DateTime<Utc>>,
+    suspended_reason: Option<String>,
 }
 
 impl From<Row> for Token {
@@ -43,6 +46,7 @@ impl From<Row> for Token {
             writable: r.writable,
             created_at: r.created_at,
             last_used_at: r.last_used_at,
+            suspended_reason: r.suspended_reason,
         }
     }
 }
@@ -58,7 +62,7 @@ pub async fn create(
     let made = sqlx::query_as!(
         Row,
         "insert into tokens (project_id, name, token_hash, writable) values ($1, $2, $3, $4)
-         returning id, project_id, name, writable, created_at, last_used_at",
+         returning id, project_id, name, writable, created_at, last_used_at, null::text as suspended_reason",
         project.map(|p| p.0),
         name.as_str(),
         &secret.hash(),
@@ -75,7 +79,7 @@ pub async fn create(
 pub async fn list(db: &PgPool, project: Option<ProjectId>) -> Result<Vec<Token>> {
     let all = sqlx::query_as!(
         Row,
-        "select id, project_id, name, writable, created_at, last_used_at from tokens
+        "select id, project_id, name, writable, created_at, last_used_at, null::text as suspended_reason from tokens
          where project_id is not distinct from $1 order by id desc",
         project.map(|p| p.0)
     );
@@ -102,7 +106,9 @@ pub async fn find(db: &PgPool, shown: &str) -> Result<Option<Token>> {
     }
     let found = sqlx::query_as!(
         Row,
-        "select id, project_id, name, writable, created_at, last_used_at from tokens where token_hash = $1",
+        "select id, project_id, name, writable, created_at, last_used_at,
+                (select p.suspended_reason from projects p where p.id = tokens.project_id) as suspended_reason
+         from tokens where token_hash = $1",
         &secret::hash(shown)
     );
     let Some(row) = found.fetch_optional(db).await? else {

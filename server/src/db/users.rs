@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use crate::auth::password::Hasher;
+use crate::auth::secret;
 use crate::domain::names::{Email, Password};
 use crate::error::{Error, Result, broken_constraint};
 use crate::ids::UserId;
@@ -21,9 +22,11 @@ pub struct User {
     pub operator: bool,
     /// Since when.
     pub created_at: DateTime<Utc>,
+    /// Whether the address is known to be theirs; before that an account cannot be used.
+    pub verified: bool,
 }
 
-/// Makes a user.
+/// Makes a user, whose address is believed.
 pub async fn create(
     db: &PgPool,
     hasher: &Hasher,
@@ -35,8 +38,8 @@ pub async fn create(
     let hash = hasher.hash(password).await?;
     let made = sqlx::query_as!(
         User,
-        "insert into users (email, name, password_hash, operator) values ($1, $2, $3, $4)
-         returning id, email, name, operator, created_at",
+        r#"insert into users (email, name, password_hash, operator, email_verified_at) values ($1, $2, $3, $4, now())
+           returning id, email, name, operator, created_at, true as "verified!""#,
         email.as_str(),
         name,
         hash,
@@ -51,18 +54,30 @@ pub async fn create(
 /// The user with this address and password. Takes the same work whether there is such a user or not.
 pub async fn verify(db: &PgPool, hasher: &Hasher, email: &str, password: &str) -> Result<Option<User>> {
     let row = sqlx::query!(
-        "select id, email, name, operator, created_at, password_hash from users where lower(email) = lower($1)",
+        r#"select id, email, name, operator, created_at, email_verified_at is not null as "verified!", password_hash
+           from users where lower(email) = lower($1)"#,
         email.trim()
     );
     // Postgres refuses text with NUL; nobody has such an address.
     let row = if email.contains('\0') { None } else { row.fetch_optional(db).await? };
     let right = hasher.verify(password, row.as_ref().map(|r| r.password_hash.as_str())).await?;
+    if let Some(row) = row.as_ref().filter(|r| right && Hasher::is_old(&r.password_hash)) {
+        let hash = hasher.hash_again(password).await?;
+        let keep = sqlx::query!(
+            "update users set password_hash = $2 where id = $1 and password_hash = $3",
+            row.id,
+            hash,
+            row.password_hash
+        );
+        keep.execute(db).await?;
+    }
     Ok(row.filter(|_| right).map(|r| User {
         id: r.id.into(),
         email: r.email,
         name: r.name,
         operator: r.operator,
         created_at: r.created_at,
+        verified: r.verified,
     }))
 }
 
@@ -78,11 +93,46 @@ pub async fn set_password(db: &PgPool, hasher: &Hasher, id: UserId, password: &P
     Ok(tx.commit().await?)
 }
 
+/// Gives a user another password, who knows the present one. All sessions but `stay` end; says whether it was right.
+pub async fn change_password(
+    db: &PgPool,
+    hasher: &Hasher,
+    user: &User,
+    stay: &str,
+    current: &str,
+    new: &Password,
+) -> Result<bool> {
+    if verify(db, hasher, &user.email, current).await?.is_none() {
+        return Ok(false);
+    }
+    let hash = hasher.hash(new).await?;
+    let mut tx = db.begin().await?;
+    sqlx::query!("update users set password_hash = $2 where id = $1", user.id.0, hash)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "delete from sessions where user_id = $1 and token_hash <> $2",
+        user.id.0,
+        &secret::hash(stay)
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Sets what a user is called.
+pub async fn rename(db: &PgPool, id: UserId, name: &str) -> Result<()> {
+    sqlx::query!("update users set name = $2 where id = $1", id.0, name).execute(db).await?;
+    Ok(())
+}
+
 /// The user with this address.
 pub async fn find(db: &PgPool, email: &str) -> Result<Option<User>> {
     let found = sqlx::query_as!(
         User,
-        "select id, email, name, operator, created_at from users where lower(email) = lower($1)",
+        r#"select id, email, name, operator, created_at, email_verified_at is not null as "verified!"
+           from users where lower(email) = lower($1)"#,
         email.trim()
     );
     Ok(found.fetch_optional(db).await?)
@@ -90,7 +140,10 @@ pub async fn find(db: &PgPool, email: &str) -> Result<Option<User>> {
 
 /// All users, by id.
 pub async fn list(db: &PgPool) -> Result<Vec<User>> {
-    let all = sqlx::query_as!(User, "select id, email, name, operator, created_at from users order by id");
+    let all = sqlx::query_as!(
+        User,
+        r#"select id, email, name, operator, created_at, email_verified_at is not null as "verified!" from users order by id"#
+    );
     Ok(all.fetch_all(db).await?)
 }
 

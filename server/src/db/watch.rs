@@ -31,7 +31,8 @@ pub async fn seq(db: impl PgExecutor<'_>, host: i64) -> sqlx::Result<i64> {
 pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<Desired>> {
     let rows: Vec<Row> = sqlx::query_as!(
         Row,
-        r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.power, v.boot_epoch, v.stop_timeout_s, v.mac,
+        r#"select v.id, v.uuid::text as "uuid!", v.name, v.generation, v.boot_epoch, v.stop_timeout_s, v.mac,
+                  case when v.suspended then 'stopped' else v.power end as "power!",
                   (v.deleting_at is not null or v.deleted_at is not null) as "deleted!",
                   v.cpu_milli, v.memory_bytes, v.swap_bytes, v.disk_bytes, v.pids, v.bandwidth_mbit,
                   v.cpu_weight, v.cpu_guarantee_milli, v.memory_high_bytes, v.memory_guarantee_bytes,

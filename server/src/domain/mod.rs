@@ -18,6 +18,7 @@ pub mod placement;
 pub mod power;
 pub mod price;
 pub mod reverse;
+pub mod roles;
 pub mod selector;
 pub mod ssh;
 pub mod status;

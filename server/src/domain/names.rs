@@ -77,6 +77,14 @@ impl Email {
             _ => Err(Error::invalid("email", "must be an e-mail address")),
         }
     }
+
+    /// An address that mail can be sent to, which is stricter; the error names the field `email`.
+    pub fn mailable(self) -> Result<Self> {
+        match self.0.parse::<lettre::Address>() {
+            Ok(_) => Ok(self),
+            Err(_) => Err(Error::invalid("email", "must be an e-mail address that mail can be sent to")),
+        }
+    }
 }
 
 macro_rules! text {

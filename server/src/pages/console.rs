@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::dress::{Failed, Page};
 use super::server::capital;
-use super::session::{Member, ThingId};
+use super::session::{Changer, ThingId};
 use crate::app::App;
 use crate::auth::secret;
 use crate::console::path;
@@ -23,7 +23,7 @@ use crate::ids::VpsId;
 
 /// `GET /projects/{project}/servers/{id}/console`.
 pub(super) async fn page(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Page<ConsolePage>, Failed> {
@@ -35,7 +35,7 @@ pub(super) async fn page(
 /// `POST /projects/{project}/servers/{id}/console/ticket`: where the WebSocket is, or why there is none and whether that
 /// will pass by itself.
 pub(super) async fn ticket(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Response, Failed> {

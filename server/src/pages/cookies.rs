@@ -17,6 +17,7 @@ use crate::config::Config;
 const THEME: &str = "berth_theme";
 const NOTICE: &str = "berth_notice";
 const SECRET: &str = "berth_secret";
+const STEP: &str = "berth_step";
 const YEAR: u32 = 365 * 86_400;
 const MINUTE: u32 = 60;
 
@@ -82,6 +83,21 @@ pub(super) fn keep_session(config: &Config, secret: &Secret) -> SetCookie {
 /// Removes the session's cookie.
 pub(super) fn drop_session(config: &Config) -> SetCookie {
     SetCookie::new(config, session_name(config), "", "/", "Lax", Some(0))
+}
+
+/// Keeps the step of a sign-in in which a code is asked for.
+pub(super) fn keep_step(config: &Config, secret: &Secret) -> SetCookie {
+    SetCookie::new(config, STEP, secret.expose(), "/sign-in", "Strict", Some(10 * MINUTE))
+}
+
+/// The step that a request carries.
+pub(super) fn step(headers: &HeaderMap) -> Option<String> {
+    read(headers, STEP).filter(|value| !value.is_empty())
+}
+
+/// Removes the step.
+pub(super) fn drop_step(config: &Config) -> SetCookie {
+    SetCookie::new(config, STEP, "", "/sign-in", "Strict", Some(0))
 }
 
 /// Light or dark, as chosen in this browser.

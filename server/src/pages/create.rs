@@ -11,7 +11,7 @@ use super::fields::Fields;
 use super::keys::{self, sentence};
 use super::preview::Choices;
 use super::server::capital;
-use super::session::Member;
+use super::session::{Changer, Member};
 use crate::app::App;
 use crate::db::ssh_keys;
 use crate::db::vps::{self, Created, NewVps, PlaceName, PublicIp, Reference};
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 
 /// `GET /projects/{project}/servers/new`.
-pub(super) async fn page(member: Member, State(app): State<App>) -> Result<Response, Failed> {
+pub(super) async fn page(Changer(member): Changer, State(app): State<App>) -> Result<Response, Failed> {
     let mut choices = Choices::load(&app, member.id()).await?;
     let form = choices.first_form(&app, member.id()).await?;
     Ok(show(&app, &member, choices, form).into_response())
@@ -30,7 +30,7 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<Respo
 
 /// `POST /projects/{project}/servers/summary`: price and commands of the form as it is now.
 pub(super) async fn summary(
-    member: Member,
+    Changer(member): Changer,
     State(app): State<App>,
     fields: Fields,
 ) -> Result<impl IntoResponse, Failed> {
@@ -41,7 +41,7 @@ pub(super) async fn summary(
 
 /// `POST /projects/{project}/servers/new`.
 pub(super) async fn submit(
-    member: Member,
+    Changer(member): Changer,
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {

@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use berth_web::{MessagePage, Template, Theme};
 
 use super::{Pages, cookies};
+use crate::audit;
 use crate::error::Error;
 
 /// No inline script, no inline style, nothing from another origin, no frame around us.
@@ -21,6 +22,13 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// An error on its way to [`dress`], which makes the page about it.
 #[derive(Debug)]
 pub(crate) struct Failed(Error);
+
+impl Failed {
+    /// Whether nobody is signed in.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        matches!(self.0, Error::Unauthorized)
+    }
+}
 
 impl<E: Into<Error>> From<E> for Failed {
     fn from(e: E) -> Self {
@@ -87,7 +95,7 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
 
-    let mut response = next.run(request).await;
+    let mut response = audit::answer(request, &id, async |request| next.run(request).await).await;
     let status = response.status();
     let error = response.extensions_mut().remove::<std::sync::Arc<Error>>();
     if let Some(Error::Internal(e)) = error.as_deref() {
@@ -147,8 +155,8 @@ fn message(status: StatusCode, error: Option<&Error>, theme: Theme, id: &str) ->
     }
 }
 
-/// Percent-encodes a path for a query's value.
-fn encode(path: &str) -> String {
+/// Percent-encodes a text for a query's value; paths stay readable.
+pub(super) fn encode(path: &str) -> String {
     path.bytes()
         .map(|b| match b {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => char::from(b).to_string(),

@@ -10,7 +10,7 @@ use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::server::capital;
-use super::session::{Member, ThingId};
+use super::session::{Changer, Member, ThingId};
 use crate::app::App;
 use crate::db::ssh_keys::{self, SshKey};
 use crate::domain::labels::Labels;
@@ -26,7 +26,11 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<Respo
 }
 
 /// `POST /projects/{project}/keys`.
-pub(super) async fn add(member: Member, State(app): State<App>, fields: Fields) -> Result<Response, Failed> {
+pub(super) async fn add(
+    Changer(member): Changer,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
     let mut form =
         KeyForm { name: Field::new(fields.get("name")), public_key: Field::new(fields.get("public_key")) };
     match create(&app, member.id(), &form.public_key.value, &form.name.value).await {
@@ -44,7 +48,7 @@ pub(super) async fn add(member: Member, State(app): State<App>, fields: Fields) 
 
 /// `POST /projects/{project}/keys/{id}/delete`.
 pub(super) async fn delete(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Response, Failed> {

@@ -8,7 +8,7 @@ use super::cookies;
 use super::dress::Failed;
 use super::fields::Fields;
 use super::server::{path, refused};
-use super::session::{Member, ThingId};
+use super::session::{Changer, Member, ThingId};
 use crate::app::App;
 use crate::db::vps;
 use crate::domain::life::parse_policy;
@@ -17,7 +17,7 @@ use crate::ids::VpsId;
 
 /// `POST /projects/{project}/servers/{id}/freeze`.
 pub(super) async fn freeze(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,
@@ -38,7 +38,7 @@ pub(super) async fn freeze(
 
 /// `POST /projects/{project}/servers/{id}/restart-policy`.
 pub(super) async fn restart_policy(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,

@@ -11,18 +11,23 @@
 //! - The session, and for every path with a project the user's membership in it; the id of a thing is then only looked up
 //!   within that project, by the same functions as the API's.
 
+mod account;
 mod assets;
+mod audit;
 mod console;
 mod cookies;
 mod create;
 mod dress;
 mod events;
+mod factor;
 mod fields;
 mod fleet;
+mod gate;
 mod graphs;
 mod keys;
 mod life;
 mod limits;
+mod members;
 mod names;
 mod preview;
 mod resize;
@@ -78,18 +83,41 @@ pub fn router(app: App) -> Router {
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))
-        .route("/tokens/{id}/delete", post(tokens::delete));
+        .route("/tokens/{id}/delete", post(tokens::delete))
+        .route("/members", get(members::page).post(members::invite))
+        .route("/members/{id}/role", post(members::set_role))
+        .route("/members/{id}/remove", post(members::remove))
+        .route("/invitations/{id}/delete", post(members::uninvite))
+        .route("/audit", get(audit::of_project))
+        .route("/audit/export", get(audit::export_project));
     let fleet = Router::new()
         .route("/hosts", get(fleet::hosts).post(fleet::add_host))
         .route("/hosts/events", get(fleet::events))
         .route("/hosts/{id}", get(fleet::host))
         .route("/hosts/{id}/cordon", post(fleet::cordon))
         .route("/hosts/{id}/uncordon", post(fleet::uncordon))
-        .route("/servers", get(fleet::servers));
+        .route("/servers", get(fleet::servers))
+        .route("/audit", get(audit::of_everything))
+        .route("/audit/export", get(audit::export_everything));
     Router::new()
         .route("/", get(home))
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/sign-up", get(gate::sign_up_page).post(gate::sign_up))
+        .route("/verify", get(gate::verify_page).post(gate::verify))
+        .route("/reset", get(gate::forgot_page).post(gate::forgot))
+        .route("/reset/new", get(gate::reset_page).post(gate::reset))
+        .route("/invitation", get(members::invitation_page).post(members::accept))
+        .route("/account", get(account::page))
+        .route("/account/name", post(account::name))
+        .route("/account/password", post(account::password))
+        .route("/account/sessions/end", post(account::end_others))
+        .route("/account/sessions/{id}/end", post(account::end_session))
+        .route("/sign-in/code", get(factor::code_page).post(factor::code))
+        .route("/account/second-factor", get(factor::page).post(factor::begin))
+        .route("/account/second-factor/confirm", post(factor::confirm))
+        .route("/account/second-factor/off", post(factor::off))
+        .route("/account/projects", post(account::make_project))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
         .nest("/fleet", fleet)
@@ -106,11 +134,7 @@ async fn home(who: SignedIn) -> Result<Response, Failed> {
     let to = match who.projects.first() {
         Some(project) => project.path("servers"),
         None if who.user.operator => "/fleet/hosts".to_owned(),
-        None => {
-            return Err(
-                Error::Forbidden("You are not a member of any project yet. Ask an operator.".into()).into()
-            );
-        }
+        None => "/account".to_owned(), // where a project can be made
     };
     Ok(Redirect::to(&to).into_response())
 }

@@ -9,7 +9,7 @@ use super::dress::Failed;
 use super::fields::Fields;
 use super::preview::plan_choice;
 use super::server::{path, refused};
-use super::session::{Member, ThingId};
+use super::session::{Changer, ThingId};
 use crate::app::App;
 use crate::db::plans;
 use crate::db::vps::{self, Reference, Vps};
@@ -18,7 +18,7 @@ use crate::ids::VpsId;
 
 /// `POST /projects/{project}/servers/{id}/resize`.
 pub(super) async fn submit(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
-use super::session::{Member, ThingId};
+use super::session::{Changer, Member, ThingId};
 use super::{cookies, graphs, limits, resize, servers, views};
 use crate::app::App;
 use crate::db::events as happenings;
@@ -74,7 +74,7 @@ pub(super) async fn events(
 
 /// `POST /projects/{project}/servers/{id}/power`.
 pub(super) async fn power(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,
@@ -98,7 +98,7 @@ pub(super) async fn power(
 
 /// `POST /projects/{project}/servers/{id}/reset-password`.
 pub(super) async fn reset_password(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Response, Failed> {
@@ -113,7 +113,7 @@ pub(super) async fn reset_password(
 
 /// `POST /projects/{project}/servers/{id}/delete`. The name must be typed; script or none, it is checked here.
 pub(super) async fn delete(
-    member: Member,
+    Changer(member): Changer,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,

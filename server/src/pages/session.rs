@@ -1,6 +1,6 @@
 //! Who asks: a session from the cookie, the user's projects, and for paths of a project that the user is in it.
 
-use axum::extract::{FromRef, FromRequestParts, OriginalUri, Path};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
 use berth_web::{Notice, ProjectLink, Section, Shell, Theme, User};
 use serde::Deserialize;
@@ -8,9 +8,12 @@ use serde::Deserialize;
 use super::cookies::{self, SetCookie};
 use super::dress::Failed;
 use crate::app::App;
+use crate::audit::{self, Actor};
+use crate::db::projects::Project;
 use crate::db::{projects, sessions};
+use crate::domain::roles::{Right, Role};
 use crate::error::Error;
-use crate::ids::ProjectId;
+use crate::ids::{ProjectId, UserId};
 
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
@@ -19,6 +22,9 @@ pub(super) struct SignedIn {
     pub(super) user: User,
     /// Where they may work.
     pub(super) projects: Vec<ProjectLink>,
+    /// Their id.
+    pub(super) id: UserId,
+    roles: Vec<(i64, Role)>,
     /// The session's secret, to ask again later whether it still holds.
     pub(super) cookie: String,
     theme: Theme,
@@ -57,15 +63,44 @@ where
         let app = App::from_ref(state);
         let cookie = cookies::session(&app.config, &parts.headers).ok_or(Error::Unauthorized)?;
         let session = sessions::find(&app.db, &cookie).await?.ok_or(Error::Unauthorized)?;
+        audit::is(Actor::User(session.user.id, session.user.email.clone()));
         let projects = projects::of_user(&app.db, session.user.id).await?;
+        let roles = projects.iter().map(|(project, role)| (project.id.0, *role)).collect();
         Ok(Self {
             user: User { email: session.user.email, operator: session.user.operator },
-            projects: projects.into_iter().map(|p| ProjectLink { id: p.id.0, name: p.name }).collect(),
+            projects: projects.into_iter().map(link).collect(),
+            id: session.user.id,
+            roles,
             cookie,
             theme: cookies::theme(&parts.headers),
             notice: cookies::notice(&parts.headers),
             here: here(parts),
         })
+    }
+}
+
+fn link((project, role): (Project, Role)) -> ProjectLink {
+    ProjectLink {
+        id: project.id.0,
+        name: project.name,
+        may_change: role.may(Right::Change) && project.suspended_reason.is_none(),
+        may_manage: role.may(Right::Manage),
+        suspended: project.suspended_reason,
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Failed> {
+        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(who) => Ok(Some(who)),
+            Err(failed) if failed.is_unauthorized() => Ok(None),
+            Err(failed) => Err(failed),
+        }
     }
 }
 
@@ -82,6 +117,8 @@ pub(super) struct Member {
     pub(super) who: SignedIn,
     /// The project.
     pub(super) project: ProjectLink,
+    /// What they are in it.
+    pub(super) role: Role,
 }
 
 impl Member {
@@ -108,14 +145,54 @@ where
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let who = SignedIn::from_request_parts(parts, state).await?;
+        let who = <SignedIn as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let Path(ProjectPath { project }) =
-            Path::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("project"))?;
-        let project =
-            who.projects.iter().find(|p| p.id == project).cloned().ok_or(Error::NotFound("project"))?;
-        Ok(Self { who, project })
+            <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("project"))?;
+        let role = who.roles.iter().find(|(id, _)| *id == project).map(|(_, role)| *role);
+        let link = who.projects.iter().find(|p| p.id == project).cloned();
+        let (project, role) = link.zip(role).ok_or(Error::NotFound("project"))?;
+        Ok(Self { who, project, role })
     }
 }
+
+macro_rules! may {
+    ($(#[$doc:meta])* $name:ident, $right:expr, $why:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(super) struct $name(pub(super) Member);
+
+        impl<S: Send + Sync> FromRequestParts<S> for $name
+        where
+            App: FromRef<S>,
+        {
+            type Rejection = Failed;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+                let member = Member::from_request_parts(parts, state).await?;
+                if !member.role.may($right) {
+                    return Err(Error::Forbidden($why.into()).into());
+                }
+                match (&member.project.suspended, parts.method.is_safe()) {
+                    (Some(why), false) => Err(Error::Forbidden(format!("The project is suspended: {why}")).into()),
+                    _ => Ok(Self(member)),
+                }
+            }
+        }
+    };
+}
+
+may!(
+    /// A member who may change what the project has.
+    Changer,
+    Right::Change,
+    "You may only look at this project. One of its admins can give you more."
+);
+may!(
+    /// A member who says who may come in.
+    Manager,
+    Right::Manage,
+    "This is for the admins and owners of the project. Ask one of them."
+);
 
 /// The id of a thing in the path, beside the project's. What is no number does not exist.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +208,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ThingId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
         let Path(ThingPath { id }) =
-            Path::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("page"))?;
+            <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("page"))?;
         Ok(Self(id))
     }
 }
@@ -147,7 +224,7 @@ where
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let who = SignedIn::from_request_parts(parts, state).await?;
+        let who = <SignedIn as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         if who.user.operator { Ok(Self(who)) } else { Err(Error::NotFound("page").into()) }
     }
 }

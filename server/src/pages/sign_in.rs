@@ -1,25 +1,27 @@
 //! Signing in and out, and the choice of colours.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use berth_web::{Field, SignInPage, Theme};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
+use super::gate::{is_open, source, start_session};
 use super::throttle::Throttle;
+use super::{cookies, factor};
 use crate::app::App;
-use crate::db::{sessions, users};
+use crate::audit::{Actor, is};
+use crate::db::{audit, sessions, users};
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Next {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 /// `GET /sign-in`. Whoever is signed in already is sent on.
@@ -39,6 +41,8 @@ pub(super) async fn page(
         email: Field::default(),
         error: None,
         next: next.to_owned(),
+        open: is_open(&app).await?,
+        mails: app.mailer.is_some(),
     };
     Ok(Page(form).into_response())
 }
@@ -53,15 +57,16 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Failed> {
     let (email, password) = (fields.trimmed("email"), fields.get("password"));
     let next = local(fields.get("next"));
-    let address = extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    let address = source(&extensions);
+    let (open, mails) = (is_open(&app).await?, app.mailer.is_some());
     let refuse = |status: StatusCode, error: String| {
         let page = SignInPage {
             theme: cookies::theme(&headers),
             email: Field::new(email),
             error: Some(error),
             next: next.to_owned(),
+            open,
+            mails,
         };
         Ok((status, Page(page)).into_response())
     };
@@ -77,20 +82,29 @@ pub(super) async fn sign_in(
     let Some(user) = users::verify(&app.db, &app.passwords, email, password).await? else {
         throttle.failed(address, email, Instant::now());
         tracing::info!(%address, "a sign-in failed");
+        audit::note(&app.db, None, "session.refused", email, None, json!({})).await?;
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, "The address or the password is wrong.".into());
     };
     throttle.succeeded(address, email);
-    if let Some(old) = cookies::session(&app.config, &headers) {
-        sessions::delete(&app.db, &old).await?;
+    if !user.verified {
+        let why = "This address is not confirmed yet. Open the link in the mail that was sent to it; make the account again for another mail.";
+        return refuse(StatusCode::FORBIDDEN, why.into());
     }
-    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let secret = sessions::create(&app.db, user.id, agent).await?;
-    Ok((cookies::keep_session(&app.config, &secret), Redirect::to(next)).into_response())
+    if let Some(step) = factor::asked(&app, &user, next).await? {
+        return Ok(step);
+    }
+    let cookie = start_session(&app, &user, &extensions, &headers).await?;
+    Ok((cookie, Redirect::to(next)).into_response())
 }
 
 /// `POST /sign-out`.
 pub(super) async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failed> {
-    if let Some(cookie) = cookies::session(&app.config, &headers) {
+    if let Some(cookie) = cookies::session(&app.config, &headers)
+        && let Some(session) = sessions::find(&app.db, &cookie).await?
+    {
+        let user = session.user;
+        is(Actor::User(user.id, user.email.clone()));
+        audit::note(&app.db, None, "session.ended", &user.email, Some(user.id.0), json!({})).await?;
         sessions::delete(&app.db, &cookie).await?;
     }
     Ok((cookies::drop_session(&app.config), Redirect::to("/sign-in")).into_response())
@@ -104,7 +118,7 @@ pub(super) async fn theme(State(app): State<App>, fields: Fields) -> Response {
 
 /// A path of this site to go on to, or the start. Anything that a browser could read as another site's address is not
 /// taken: `//host`, `/\host`, schemes, control characters (which browsers drop before they read).
-fn local(next: &str) -> &str {
+pub(super) fn local(next: &str) -> &str {
     let bytes = next.as_bytes();
     let fine = bytes.first() == Some(&b'/')
         && !matches!(bytes.get(1), Some(b'/' | b'\\'))

@@ -10,7 +10,7 @@ use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::keys::sentence;
-use super::session::{Member, ThingId};
+use super::session::{Manager, Member, ThingId};
 use crate::app::App;
 use crate::db::tokens::{self, Token};
 use crate::domain::names::Title;
@@ -19,7 +19,7 @@ use crate::ids::TokenId;
 
 /// `GET /projects/{project}/tokens`.
 pub(super) async fn page(
-    member: Member,
+    Manager(member): Manager,
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
@@ -30,7 +30,11 @@ pub(super) async fn page(
 }
 
 /// `POST /projects/{project}/tokens`.
-pub(super) async fn make(member: Member, State(app): State<App>, fields: Fields) -> Result<Response, Failed> {
+pub(super) async fn make(
+    Manager(member): Manager,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
     let writable = fields.get("access") == "write";
     let name = match Title::parse("name", fields.get("name")) {
         Ok(name) => name,
@@ -48,7 +52,7 @@ pub(super) async fn make(member: Member, State(app): State<App>, fields: Fields)
 
 /// `POST /projects/{project}/tokens/{id}/delete`.
 pub(super) async fn delete(
-    member: Member,
+    Manager(member): Manager,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Response, Failed> {

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 
 mod liveness;
+mod mail;
 mod notify;
 mod reverse;
+mod seal;
 mod tidy;
 mod traffic;
 
@@ -56,6 +58,8 @@ impl Tasks {
         run(Box::pin(liveness::watch(app.clone(), tasks.clone())));
         run(Box::pin(traffic::watch(app.clone(), tasks.clone())));
         run(Box::pin(reverse::watch(app.clone(), tasks.clone())));
+        run(Box::pin(mail::watch(app.clone(), tasks.clone())));
+        run(Box::pin(seal::watch(app.clone(), tasks.clone())));
         tasks
     }
 

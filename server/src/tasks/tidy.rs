@@ -28,6 +28,9 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     let stale = "delete from vps_samples_default where at < now() - make_interval(days => $1)";
     sqlx::query(stale).bind(i32::try_from(KEEP_DAYS).unwrap_or(30)).execute(db).await?;
     crate::db::vps::forget_old_keys(db).await?;
+    sqlx::query("delete from mail_links where expires_at < now()").execute(db).await?;
+    sqlx::query("delete from sign_in_steps where expires_at < now()").execute(db).await?;
+    sqlx::query("delete from invitations where expires_at < now()").execute(db).await?;
     crate::db::console::forget(db).await?;
     crate::db::streams::forget(db).await?;
     let holders = crate::db::addresses::forget(db).await?;

@@ -26,6 +26,7 @@ pub struct Builder {
     room: i64,
     pool: &'static str,
     rate_limit: u32,
+    smtp: Option<String>,
     slow: Duration,
     apart: bool,
 }
@@ -38,6 +39,7 @@ impl Default for Builder {
             room: 8,
             pool: "10.77.0.0/24",
             rate_limit: 0,
+            smtp: None,
             slow: Duration::ZERO,
             apart: false,
         }
@@ -75,6 +77,12 @@ impl Builder {
         Self { rate_limit, ..self }
     }
 
+    /// Mail leaves by this server.
+    #[must_use]
+    pub fn smtp(self, url: String) -> Self {
+        Self { smtp: Some(url), ..self }
+    }
+
     /// Making a disk and starting a guest take this long, each.
     #[must_use]
     pub fn slow_host(self, slow: Duration) -> Self {
@@ -105,7 +113,7 @@ impl Builder {
         let mut replicas: Vec<_> = (0..self.replicas)
             .map(|_| {
                 let alone = self.replicas == 1;
-                Replica::new(dir.path().join("server"), self.rate_limit, pool_cidr, alone)
+                Replica::new(dir.path().join("server"), self.rate_limit, pool_cidr, alone, self.smtp.clone())
             })
             .collect();
         futures_util::future::join_all(replicas.iter_mut().map(|replica| replica.start(url.clone()))).await;

@@ -16,17 +16,24 @@ pub(super) struct Replica {
     streams: Option<Proxy>,
     data_dir: PathBuf,
     rate_limit: u32,
+    smtp: Option<String>,
     nat_pool: ipnet::Ipv4Net,
     running: Option<Server>,
     agents: Option<SocketAddr>,
 }
 
 impl Replica {
-    pub(super) fn new(data_dir: PathBuf, rate_limit: u32, nat_pool: ipnet::Ipv4Net, alone: bool) -> Self {
+    pub(super) fn new(
+        data_dir: PathBuf,
+        rate_limit: u32,
+        nat_pool: ipnet::Ipv4Net,
+        alone: bool,
+        smtp: Option<String>,
+    ) -> Self {
         let nowhere = Upstream::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
         let front = Proxy::start(nowhere.clone()).expect("a port is free");
         let streams = (!alone).then(|| Proxy::start(nowhere).expect("a port is free"));
-        Self { front, streams, data_dir, rate_limit, nat_pool, running: None, agents: None }
+        Self { front, streams, data_dir, rate_limit, smtp, nat_pool, running: None, agents: None }
     }
 
     pub(super) fn url(&self) -> String {
@@ -52,6 +59,7 @@ impl Replica {
             agent_stream_url: self.streams.as_ref().map(|proxy| format!("https://{}", proxy.addr)),
             public_url: self.url(),
             rate_limit: self.rate_limit,
+            smtp_url: self.smtp.clone(),
             nat_pool: self.nat_pool,
             ..Config::default()
         };

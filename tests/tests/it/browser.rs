@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use berth_server::db;
 use berth_server::domain::names::{Email, Password};
+use berth_server::domain::roles::Role;
 use berth_server::ids::ProjectId;
 use berth_tests::world::World;
 
@@ -21,7 +22,7 @@ async fn first_light() {
         (Email::parse(EMAIL).expect("address"), Password::parse(PASSWORD).expect("password"));
     let user = db::users::create(&app.db, &app.passwords, &email, "", &password, true).await.expect("user");
     let mine = db::projects::find(&app.db, "mine").await.expect("projects").expect("the project");
-    db::projects::add_member(&app.db, ProjectId(mine.id.0), user.id).await.expect("member");
+    db::projects::add_member(&app.db, ProjectId(mine.id.0), user.id, Role::Owner).await.expect("member");
 
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let url = w.url(0);

@@ -1,6 +1,8 @@
 //! The control plane against simulated hosts: a real server, a real Postgres, the real protocol between them.
 mod access; // tokens, projects, limits, and that no route was forgotten
+mod accounts; // made, confirmed, invited, replaced
 mod api_servers; // repeated, overtaken and odd requests of the tenant API
+mod audit; // who changed what, and that nobody changes that
 mod backups; // a database from an old backup destroys nothing
 mod browser; // the pages in a real browser
 mod capacity; // many at once
@@ -31,6 +33,8 @@ mod primary_ips; // addresses that projects hold, and who had them
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
+mod second_factor; // a code beside the password
 mod selectors; // the label grammar, by property
 mod strangers; // certificates, tokens and reports that must not be believed
+mod suspension; // a project that an operator stops, and lets go on
 mod traffic; // what passed to and from servers, and what follows from it

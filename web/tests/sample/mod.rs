@@ -15,7 +15,7 @@ pub(crate) fn ago(minutes: i64) -> When {
 }
 
 pub(crate) fn project() -> ProjectLink {
-    ProjectLink { id: 1, name: "harbour".into() }
+    ProjectLink { id: 1, name: "harbour".into(), may_change: true, may_manage: true, suspended: None }
 }
 
 pub(crate) fn shell(section: Section, operator: bool) -> Shell {
@@ -428,7 +428,14 @@ pub(crate) fn fleet_servers() -> FleetServersPage {
 }
 
 pub(crate) fn sign_in() -> SignInPage {
-    SignInPage { theme: Theme::Auto, email: Field::default(), error: None, next: "/".into() }
+    SignInPage {
+        theme: Theme::Auto,
+        email: Field::default(),
+        error: None,
+        next: "/".into(),
+        open: true,
+        mails: true,
+    }
 }
 
 pub(crate) fn message() -> MessagePage {
@@ -442,6 +449,124 @@ pub(crate) fn message() -> MessagePage {
 }
 
 /// Every page with data, by name.
+pub(crate) fn members() -> MembersPage {
+    let row = |id: i64, email: &str, role: &str, me: bool| MemberRow {
+        id,
+        email: email.into(),
+        name: "Anna".into(),
+        role: role.into(),
+        words: role.into(),
+        since: ago(id * 4000),
+        me,
+        mine_to_change: !me,
+    };
+    MembersPage {
+        shell: shell(Section::Members, true),
+        project: project(),
+        rows: vec![
+            row(1, "anna@harbour.example", "owner", true),
+            row(2, "ben@harbour.example", "member", false),
+        ],
+        invitations: vec![InvitationRow {
+            id: 1,
+            email: "carl@harbour.example".into(),
+            words: "read only".into(),
+            until: ago(-5000),
+        }],
+        roles: vec![("owner", "owner"), ("admin", "admin"), ("member", "member"), ("read_only", "read only")],
+        email: Field::default(),
+        role: "member".into(),
+        link: Some("https://berth.example/invitation?token=5d1f2c3b4a596877".into()),
+        mails: true,
+    }
+}
+
+pub(crate) fn account() -> AccountPage {
+    let session = |id: i64, agent: &str, this: bool| SessionRow {
+        id,
+        agent: agent.into(),
+        source: Some("192.0.2.7".into()),
+        created: ago(id * 700),
+        seen: ago(id),
+        this,
+    };
+    AccountPage {
+        shell: shell(Section::Account, true),
+        name: Field::new("Anna"),
+        current: Field::default(),
+        new: Field::default(),
+        sessions: vec![session(1, "Firefox 145 on Linux", true), session(2, "Safari on iPhone", false)],
+        project: Field::default(),
+        factor: true,
+    }
+}
+
+pub(crate) fn factor(state: FactorState) -> FactorPage {
+    let codes = vec!["abcd-efgh-jkmn-pqrs".to_owned(); 10];
+    FactorPage { shell: shell(Section::Account, true), state, code: Field::default(), codes }
+}
+
+pub(crate) fn gate() -> GatePage {
+    let field = |name, label, kind| GateField {
+        name,
+        label,
+        kind,
+        autocomplete: "off",
+        required: true,
+        field: Field::default(),
+    };
+    GatePage {
+        theme: Theme::Auto,
+        title: "Make an account".into(),
+        lead: "A link to confirm your address comes by mail.".into(),
+        error: None,
+        action: "/sign-up",
+        hidden: vec![("token", "x".into())],
+        fields: vec![field("email", "E-mail address", "email"), field("password", "Password", "password")],
+        button: Some("Make account"),
+        links: vec![("Sign in", "/sign-in".into())],
+    }
+}
+
+pub(crate) fn audit() -> AuditPage {
+    let change = |name: &str, before: Option<&str>, after: Option<&str>| Change {
+        name: name.into(),
+        before: before.map(Into::into),
+        after: after.map(Into::into),
+    };
+    let row = |id: i64, who: &str, event: &str, target: &str, changes| AuditRow {
+        id,
+        at: ago(id * 9),
+        who: who.into(),
+        source: Some("192.0.2.7".into()),
+        event: event.into(),
+        target: target.into(),
+        request: "POST /v1/servers".into(),
+        correlation_id: "5d1f2c3b4a596877".into(),
+        changes,
+    };
+    AuditPage {
+        shell: shell(Section::Audit, true),
+        path: "/projects/1/audit".into(),
+        whose: "the project harbour".into(),
+        rows: vec![
+            row(1, "token ci", "server created", "web-1 #2", vec![change("name", None, Some("web-1"))]),
+            row(
+                2,
+                "anna@harbour.example",
+                "firewall changed",
+                "web #1",
+                vec![change("rules", Some("[]"), Some("…"))],
+            ),
+        ],
+        event: Field::default(),
+        actor: Field::default(),
+        total: 51,
+        newer: None,
+        older: Some("/projects/1/audit?page=2".into()),
+    }
+}
+
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     vec![
@@ -454,6 +579,22 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("tokens", page(tokens().render())),
         ("hosts", page(hosts().render())),
         ("host", page(host_page().render())),
+        ("audit", page(audit().render())),
+        ("members", page(members().render())),
+        ("account", page(account().render())),
+        ("gate", page(gate().render())),
+        ("factor-on", page(factor(FactorState::On { left: 9 }).render())),
+        (
+            "factor-begun",
+            page(
+                factor(FactorState::Begun {
+                    secret: "GEZDGNBV".into(),
+                    size: 8,
+                    path: "M4 4h1v1h-1z".into(),
+                })
+                .render(),
+            ),
+        ),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
     ]
@@ -498,6 +639,12 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
             ),
         ),
         ("empty-host", page(HostPage { host: lonely, rows: vec![], ..host_page() }.render())),
+        (
+            "empty-members",
+            page(MembersPage { rows: vec![], invitations: vec![], link: None, ..members() }.render()),
+        ),
+        ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
+        ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
         ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
     ]
 }

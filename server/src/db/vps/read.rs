@@ -278,7 +278,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   coalesce(t.out_bytes, 0) as "traffic_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
                   a6.ip as "prefix?", a6.primary_ip_id as prefix_ip_id,
-                  v.generation, v.power, v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
+                  v.generation, case when v.suspended then 'stopped' else v.power end as "power!", v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
                   exists (select 1 from actions x where x.vps_id = v.id and x.status = 'running'
                                                         and x.command <> 'change_dns_ptr') as "locked!",

@@ -6,48 +6,98 @@ use reqwest::Method;
 
 use super::{project, server, signed_in};
 
-/// Every route of the dashboard that needs a session, with `{project}` and `{id}` to be filled in. Whoever adds a route
+/// What a route needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nothing.
+    Open,
+    /// Somebody who is signed in.
+    SignedIn,
+    /// Anybody of the project.
+    Look,
+    /// A member who may change things.
+    Change,
+    /// An admin or owner.
+    Manage,
+    /// An operator.
+    Operate,
+}
+use Need::{Change, Look, Manage, Open, Operate, SignedIn};
+
+/// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str); 32] = [
-    ("GET", "/"),
-    ("GET", "/projects/{project}/servers"),
-    ("GET", "/projects/{project}/servers/events"),
-    ("GET", "/projects/{project}/servers/new"),
-    ("POST", "/projects/{project}/servers/new"),
-    ("POST", "/projects/{project}/servers/summary"),
-    ("GET", "/projects/{project}/servers/{id}"),
-    ("GET", "/projects/{project}/servers/{id}/events"),
-    ("GET", "/projects/{project}/servers/{id}/console"),
-    ("POST", "/projects/{project}/servers/{id}/console/ticket"),
-    ("POST", "/projects/{project}/servers/{id}/power"),
-    ("POST", "/projects/{project}/servers/{id}/reset-password"),
-    ("POST", "/projects/{project}/servers/{id}/resize"),
-    ("POST", "/projects/{project}/servers/{id}/freeze"),
-    ("POST", "/projects/{project}/servers/{id}/restart-policy"),
-    ("POST", "/projects/{project}/servers/{id}/delete"),
-    ("GET", "/projects/{project}/keys"),
-    ("POST", "/projects/{project}/keys"),
-    ("POST", "/projects/{project}/keys/{id}/delete"),
-    ("GET", "/projects/{project}/tokens"),
-    ("POST", "/projects/{project}/tokens"),
-    ("POST", "/projects/{project}/tokens/{id}/delete"),
-    ("GET", "/fleet/hosts"),
-    ("POST", "/fleet/hosts"),
-    ("GET", "/fleet/hosts/events"),
-    ("GET", "/fleet/hosts/{id}"),
-    ("POST", "/fleet/hosts/{id}/cordon"),
-    ("POST", "/fleet/hosts/{id}/uncordon"),
-    ("GET", "/fleet/servers"),
-    // These three need none.
-    ("GET", "/sign-in"),
-    ("POST", "/sign-in"),
-    ("POST", "/sign-out"),
+const GUARDED: [(&str, &str, Need); 64] = [
+    ("GET", "/", SignedIn),
+    ("GET", "/projects/{project}/servers", Look),
+    ("GET", "/projects/{project}/servers/events", Look),
+    ("GET", "/projects/{project}/servers/new", Change),
+    ("POST", "/projects/{project}/servers/new", Change),
+    ("POST", "/projects/{project}/servers/summary", Change),
+    ("GET", "/projects/{project}/servers/{id}", Look),
+    ("GET", "/projects/{project}/servers/{id}/events", Look),
+    ("GET", "/projects/{project}/servers/{id}/console", Change),
+    ("POST", "/projects/{project}/servers/{id}/console/ticket", Change),
+    ("POST", "/projects/{project}/servers/{id}/power", Change),
+    ("POST", "/projects/{project}/servers/{id}/reset-password", Change),
+    ("POST", "/projects/{project}/servers/{id}/resize", Change),
+    ("POST", "/projects/{project}/servers/{id}/freeze", Change),
+    ("POST", "/projects/{project}/servers/{id}/restart-policy", Change),
+    ("POST", "/projects/{project}/servers/{id}/delete", Change),
+    ("GET", "/projects/{project}/keys", Look),
+    ("POST", "/projects/{project}/keys", Change),
+    ("POST", "/projects/{project}/keys/{id}/delete", Change),
+    ("GET", "/projects/{project}/tokens", Manage),
+    ("POST", "/projects/{project}/tokens", Manage),
+    ("POST", "/projects/{project}/tokens/{id}/delete", Manage),
+    ("GET", "/projects/{project}/audit", Look),
+    ("GET", "/projects/{project}/audit/export", Look),
+    ("GET", "/fleet/hosts", Operate),
+    ("POST", "/fleet/hosts", Operate),
+    ("GET", "/fleet/hosts/events", Operate),
+    ("GET", "/fleet/hosts/{id}", Operate),
+    ("POST", "/fleet/hosts/{id}/cordon", Operate),
+    ("POST", "/fleet/hosts/{id}/uncordon", Operate),
+    ("GET", "/fleet/servers", Operate),
+    ("GET", "/fleet/audit", Operate),
+    ("GET", "/fleet/audit/export", Operate),
+    ("GET", "/projects/{project}/members", Look),
+    ("POST", "/projects/{project}/members", Manage),
+    ("POST", "/projects/{project}/members/{id}/role", Manage),
+    ("POST", "/projects/{project}/members/{id}/remove", Look),
+    ("POST", "/projects/{project}/invitations/{id}/delete", Manage),
+    ("GET", "/account", SignedIn),
+    ("POST", "/account/name", SignedIn),
+    ("POST", "/account/password", SignedIn),
+    ("POST", "/account/sessions/end", SignedIn),
+    ("POST", "/account/sessions/{id}/end", SignedIn),
+    ("POST", "/account/projects", SignedIn),
+    ("GET", "/account/second-factor", SignedIn),
+    ("POST", "/account/second-factor", SignedIn),
+    ("POST", "/account/second-factor/confirm", SignedIn),
+    ("POST", "/account/second-factor/off", SignedIn),
+    // These are before the dashboard.
+    ("GET", "/sign-in", Open),
+    ("POST", "/sign-in", Open),
+    ("POST", "/sign-out", Open),
+    ("GET", "/sign-in/code", Open),
+    ("POST", "/sign-in/code", Open),
+    ("GET", "/sign-up", Open),
+    ("POST", "/sign-up", Open),
+    ("GET", "/verify", Open),
+    ("POST", "/verify", Open),
+    ("GET", "/reset", Open),
+    ("POST", "/reset", Open),
+    ("GET", "/reset/new", Open),
+    ("POST", "/reset/new", Open),
+    ("GET", "/invitation", Open),
+    ("POST", "/invitation", Open),
+    ("POST", "/theme", Open),
 ];
 
-/// Those of [`GUARDED`] that really are.
+/// Those of [`GUARDED`] that need somebody.
 fn guarded() -> impl Iterator<Item = (Method, &'static str)> {
-    let open = |path: &str| path.starts_with("/sign-");
-    GUARDED.into_iter().filter(move |(_, path)| !open(path)).map(|(m, p)| (m.parse().expect("a method"), p))
+    let closed = GUARDED.into_iter().filter(|(_, _, need)| *need != Open);
+    closed.map(|(m, p, _)| (m.parse().expect("a method"), p))
 }
 
 fn filled(path: &str, project: i64, id: i64) -> String {
@@ -57,8 +107,8 @@ fn filled(path: &str, project: i64, id: i64) -> String {
 #[test]
 fn no_route_is_forgotten() {
     let source = include_str!("../../../../server/src/pages/mod.rs");
-    let mut known: Vec<_> = GUARDED.iter().map(|(method, path)| (*method, (*path).to_owned())).collect();
-    known.extend([("POST", "/theme".to_owned()), ("GET", "/assets/{file}".to_owned())]);
+    let mut known: Vec<_> = GUARDED.iter().map(|(method, path, _)| (*method, (*path).to_owned())).collect();
+    known.push(("GET", "/assets/{file}".to_owned()));
     let mut prefix = "";
     let mut routes = 0;
     for line in source.lines() {
@@ -106,7 +156,7 @@ async fn what_is_anothers_is_not_there() {
     w.settled().await;
     let before = owner.get(&format!("/projects/{mine}/servers/{id}")).await.expect(200);
     assert!(before.contains("Running"));
-    for (method, path) in guarded().filter(|(_, path)| *path != "/") {
+    for (method, path) in guarded().filter(|(_, path)| *path != "/" && !path.starts_with("/account")) {
         let is_post = method == Method::POST;
         let fields: [(&str, &str); 4] =
             [("confirm", "web"), ("command", "poweroff"), ("name", "x"), ("project_id", &mine.to_string())];
@@ -128,6 +178,55 @@ async fn what_is_anothers_is_not_there() {
     }
     w.settled().await;
     assert!(owner.get(&format!("/projects/{mine}/servers/{id}")).await.expect(200).contains("Running"));
+    w.finish().await;
+}
+
+/// Every route by every role: who may not is told so, and nothing happens; who may is let through to what the page checks.
+#[tokio::test]
+async fn every_role_may_what_it_says_on_every_route() {
+    let w = World::start().await;
+    let owner = signed_in(&w, "owner@berth.example", false, &["mine"]).await;
+    let mine = project(&w, "mine").await;
+    let id = server(&w, &owner, "web").await;
+    w.settled().await;
+    let operator = signed_in(&w, "operator@berth.example", true, &[]).await;
+    let mut people = vec![(3, owner), (-1, operator)];
+    for (rank, role) in ["read_only", "member", "admin"].into_iter().enumerate() {
+        let email = format!("{role}@berth.example");
+        let browser = signed_in(&w, &email, false, &["mine"]).await;
+        w.sql(&format!("update memberships set role = '{role}' where user_id = (select id from users where email = '{email}')")).await;
+        people.push((i32::try_from(rank).expect("small"), browser));
+    }
+    let vps = w.scalar("select generation from vps").await;
+    for (method, path, need) in GUARDED {
+        let streams = path.ends_with("/events"); // they do not end; others look at them
+        let ends_sessions = path.starts_with("/account") || path == "/sign-out";
+        if need == Open || streams || ends_sessions {
+            continue;
+        }
+        let is_post = method == "POST";
+        for (rank, browser) in &people {
+            let to = filled(path, mine, id);
+            let seen =
+                browser.send(method.parse().expect("a method"), &to, &[], is_post.then_some(&[])).await;
+            let wanted = match need {
+                Operate if *rank >= 0 => Some(404),
+                Look | Change | Manage if *rank < 0 => Some(404), // an operator is no member
+                Change if *rank < 1 => Some(403),
+                Manage if *rank < 2 => Some(403),
+                _ => None,
+            };
+            match wanted {
+                Some(status) => assert_eq!(seen.status, status, "{method} {path} by {rank}"),
+                None => assert!(
+                    seen.status != 403 && seen.status < 500,
+                    "{method} {path} by {rank}: {}",
+                    seen.status
+                ),
+            }
+        }
+    }
+    assert_eq!(w.scalar("select count(*) from vps where deleting_at is null").await, 1, "{vps}");
     w.finish().await;
 }
 

@@ -9,6 +9,7 @@ mod sign_in;
 
 use berth_server::db;
 use berth_server::domain::names::{Email, Password};
+use berth_server::domain::roles::Role;
 use berth_server::ids::ProjectId;
 use berth_tests::browser::Browser;
 use berth_tests::world::World;
@@ -28,12 +29,14 @@ async fn person(w: &World, email: &str, operator: bool, projects: &[&str]) {
     let user =
         db::users::create(&app.db, &app.passwords, &address, "", &password, operator).await.expect("user");
     for name in projects {
-        db::projects::add_member(&app.db, ProjectId(project(w, name).await), user.id).await.expect("member");
+        db::projects::add_member(&app.db, ProjectId(project(w, name).await), user.id, Role::Owner)
+            .await
+            .expect("member");
     }
 }
 
 /// The browser of a person who is signed in.
-async fn signed_in(w: &World, email: &str, operator: bool, projects: &[&str]) -> Browser {
+pub(crate) async fn signed_in(w: &World, email: &str, operator: bool, projects: &[&str]) -> Browser {
     person(w, email, operator, projects).await;
     let browser = Browser::new(w.url(0));
     browser.sign_in(email, PASSWORD).await;
