@@ -121,6 +121,7 @@ mod tests {
         let names: Vec<String> =
             description.components.expect("there are schemas").schemas.into_keys().collect();
         let shared = [
+            "Pagination",
             "berth.AuditEntry",
             "Meta",
             "ActionStatus",

@@ -147,7 +147,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
         let who = <SignedIn as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let Path(ProjectPath { project }) =
-            <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("project"))?;
+            <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
+                .await
+                .map_err(|_| Error::NotFound("project"))?;
         let role = who.roles.iter().find(|(id, _)| *id == project).map(|(_, role)| *role);
         let link = who.projects.iter().find(|p| p.id == project).cloned();
         let (project, role) = link.zip(role).ok_or(Error::NotFound("project"))?;
@@ -207,8 +209,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ThingId {
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let Path(ThingPath { id }) =
-            <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound("page"))?;
+        let Path(ThingPath { id }) = <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Error::NotFound("page"))?;
         Ok(Self(id))
     }
 }

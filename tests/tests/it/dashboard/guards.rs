@@ -158,8 +158,13 @@ async fn what_is_anothers_is_not_there() {
     assert!(before.contains("Running"));
     for (method, path) in guarded().filter(|(_, path)| *path != "/" && !path.starts_with("/account")) {
         let is_post = method == Method::POST;
-        let fields: [(&str, &str); 4] =
-            [("confirm", "web"), ("command", "poweroff"), ("name", "x"), ("project_id", &mine.to_string())];
+        let fields: [(&str, &str); 5] = [
+            ("confirm", "web"),
+            ("command", "poweroff"),
+            ("name", "x"),
+            ("role", "member"),
+            ("project_id", &mine.to_string()),
+        ];
         let mut paths = vec![filled(path, mine, id)];
         if path.contains("{id}") && path.starts_with("/projects") {
             paths.push(filled(path, others, id)); // in the stranger's own project there is no such thing
