@@ -174,7 +174,7 @@ impl Plain {
         let [router, from, to] = ["r", "a", "b"].map(|end| Netns::new(&format!("{name}-plain-{end}")));
         netns::run(router.command("sysctl").args(["-q", "-w", "net.ipv4.ip_forward=1"]));
         for (end, net) in [(&from, "10.98.1"), (&to, "10.98.2")] {
-            let device = if net.ends_with('1') { "a" } else { "b" };
+            let device = if net.ends_with('1') { "left" } else { "right" };
             end.connect("eth0", &router, device);
             router.ip(&["addr", "add", &format!("{net}.1/24"), "dev", device]);
             end.ip(&["addr", "add", &format!("{net}.2/24"), "dev", "eth0"]);
