@@ -14,6 +14,7 @@ mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod floating_ips; // addresses that move between running servers
+mod floating_ipv6; // and prefixes that do
 mod gateways; // how public addresses reach hosts
 mod guarantees; // what is promised to one is promised to nobody else
 mod guard; // the operator's walls: isolation, blocked ports, the month's traffic

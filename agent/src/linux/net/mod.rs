@@ -173,8 +173,8 @@ impl Net {
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
         let index = connected?;
-        self.give(id, index, &floating::addresses(net)).await?;
         self.connect6(id, index, pid, net).await?;
+        self.give(id, index, &floating::addresses(net)).await?;
         if net.private.is_empty() {
             return Ok(());
         }

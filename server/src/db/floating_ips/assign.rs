@@ -35,6 +35,7 @@ pub async fn create(
     app: &App,
     project: ProjectId,
     new: &New,
+    family: Family,
     origin: Origin,
 ) -> Result<(FloatingIpId, Option<Action>)> {
     let mut tx = app.db.begin().await?;
@@ -51,7 +52,7 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, new).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    addresses::reserve(&mut tx, (location, Family::V4), Owner::Floating(id), to).await?;
+    addresses::reserve(&mut tx, (location, family), Owner::Floating(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));

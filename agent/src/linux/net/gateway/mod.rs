@@ -8,8 +8,6 @@
 //! routes from the kernel. So when a guest dies, and its interface with it, nobody is told of it any more, whether or not
 //! there is an agent.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::floating::Routed;
 use super::{Net, NetError, Result};
 
 mod arp;
@@ -61,7 +60,7 @@ impl Net {
 
     /// Routes these addresses to a guest that has just been connected, and tells of them. Whether routers have heard it
     /// is not waited for: the guest needs longer to answer.
-    pub(super) async fn give(&self, id: VpsId, index: u32, addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
+    pub(super) async fn give(&self, id: VpsId, index: u32, addresses: &Routed) -> Result<()> {
         let now = self.gateway.now().await;
         self.add_routes(id, index, addresses).await?;
         self.answer_for(&now, addresses).await
@@ -74,9 +73,9 @@ impl Net {
             return Ok(());
         }
         if let Ok(index) = if_nametoindex(self.name(id).as_str()) {
-            for ip in self.routed(index).await? {
-                self.stop_answering(&now, ip).await?;
-                self.no_route(id, ip, index).await?;
+            for net in self.routed(index).await? {
+                self.stop_answering(&now, net).await?;
+                self.no_route(id, net, index).await?;
             }
         }
         // what a guest left that died with its interface
@@ -84,23 +83,18 @@ impl Net {
     }
 
     /// Waits until bird has taken notice of routes that came and went.
-    pub(super) async fn announced(
-        &self,
-        pools: &[IpNet],
-        gone: &BTreeSet<Ipv4Addr>,
-        come: &BTreeSet<Ipv4Addr>,
-    ) -> Result<()> {
+    pub(super) async fn announced(&self, now: &Gateways, gone: &Routed, come: &Routed) -> Result<()> {
         for (addresses, there) in [(gone, false), (come, true)] {
-            for ip in addresses.iter().filter(|ip| is_in(pools, **ip)) {
-                self.gateway.bird.has(IpAddr::V4(*ip), there).await?;
+            for net in addresses.iter().filter(|net| is_in(&now.announced, **net)) {
+                self.gateway.bird.has(*net, there).await?;
             }
         }
         Ok(())
     }
 }
 
-fn is_in(pools: &[IpNet], ip: Ipv4Addr) -> bool {
-    pools.iter().any(|pool| pool.contains(&IpAddr::V4(ip)))
+fn is_in(pools: &[IpNet], net: IpNet) -> bool {
+    pools.iter().any(|pool| pool.contains(&net))
 }
 
 fn lacking(what: impl Into<String>) -> NetError {
