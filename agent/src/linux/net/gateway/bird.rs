@@ -178,7 +178,7 @@ async fn hear(stream: &mut BufReader<UnixStream>) -> io::Result<Answer> {
 }
 
 /// Whether nobody is there to talk to.
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
     [NotFound, ConnectionRefused, ConnectionReset, BrokenPipe, UnexpectedEof].contains(&error.kind())
 }

@@ -1,11 +1,11 @@
-//! How packets to public addresses come to this host: it answers for them on its uplink ([`proxy`]), or announces them to
-//! routers ([`bgp`]). What it does with them then, and from whom it takes them, is a matter of the routes alone.
+//! How packets to public addresses come to this host: it answers for them on its uplink ([`proxy`], and [`proxy6`] for
+//! IPv6), or announces them to routers ([`bgp`]). What it does with them then, and from whom it takes them, is a matter of the routes alone.
 //!
 //! An address that comes is routed first and then told; one that goes is first no longer told and then no longer routed.
 //! Changes of single guests and of the whole follow each other, so that what is told and what is routed agree.
 //!
-//! The kernel does part of this by itself: it answers only for what is routed away from the uplink, and bird reads the
-//! routes from the kernel. So when a guest dies, and its interface with it, nobody is told of it any more, whether or not
+//! The kernel does part of this by itself: it answers only for what is routed away from the uplink, and bird and what
+//! answers for IPv6 read the routes from the kernel. So when a guest dies, and its interface with it, nobody is told of it any more, whether or not
 //! there is an agent.
 
 use std::path::Path;
@@ -22,7 +22,9 @@ use super::{Net, NetError, Result};
 mod arp;
 mod bgp;
 mod bird;
+pub(super) mod neighbours;
 mod proxy;
+mod proxy6;
 
 /// What is in force.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(super) struct Gateway {
     now: Mutex<Gateways>,
     answered: Arc<proxy::Answered>,
     bird: Arc<bird::Bird>,
+    neighbours: Arc<neighbours::Neighbours>,
 }
 
 /// What is in force, while nobody else changes it or routes of guests.
@@ -37,7 +40,12 @@ pub(super) type Now<'a> = MutexGuard<'a, Gateways>;
 
 impl Gateway {
     pub(super) fn new(run_dir: &Path) -> Self {
-        Self { now: Mutex::default(), answered: Arc::default(), bird: Arc::new(bird::Bird::new(run_dir)) }
+        Self {
+            now: Mutex::default(),
+            answered: Arc::default(),
+            bird: Arc::new(bird::Bird::new(run_dir)),
+            neighbours: Arc::new(neighbours::Neighbours::new(run_dir)),
+        }
     }
 
     pub(super) async fn now(&self) -> Now<'_> {
@@ -49,13 +57,14 @@ impl Net {
     /// Puts these gateways in force, for guests that run already too.
     ///
     /// # Errors
-    /// When the kernel or bird refuses something, or something is lacking; the message says what.
+    /// When the kernel or bird refuses something, or something is lacking; the message says what. The rest is in force.
     pub async fn gateways(&self, wanted: &Gateways) -> Result<()> {
         let mut now = self.gateway.now().await;
         now.clone_from(wanted);
         let answered = self.answer_for_all(&now).await;
+        let answered6 = self.answer_neighbours(&now).await;
         let spoken = self.speak_bgp(&now).await;
-        answered.and(spoken)
+        answered.and(answered6).and(spoken)
     }
 
     /// Routes these addresses to a guest that has just been connected, and tells of them. Whether routers have heard it
@@ -63,6 +72,7 @@ impl Net {
     pub(super) async fn give(&self, id: VpsId, index: u32, addresses: &Routed) -> Result<()> {
         let now = self.gateway.now().await;
         self.add_routes(id, index, addresses).await?;
+        self.tell_neighbours(&now, addresses, true);
         self.answer_for(&now, addresses).await
     }
 
@@ -82,8 +92,9 @@ impl Net {
         self.answer_for_no_more(&now).await
     }
 
-    /// Waits until bird has taken notice of routes that came and went.
+    /// Waits until bird, and what answers neighbours, have taken notice of routes that came and went.
     pub(super) async fn announced(&self, now: &Gateways, gone: &Routed, come: &Routed) -> Result<()> {
+        self.answered_neighbours(now, gone, come).await?;
         for (addresses, there) in [(gone, false), (come, true)] {
             for net in addresses.iter().filter(|net| is_in(&now.announced, **net)) {
                 self.gateway.bird.has(*net, there).await?;

@@ -22,7 +22,8 @@ use super::arp::Link;
 use super::{is_in, lacking};
 
 /// When neighbours are told again, each after the one before.
-const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
+pub(super) const AGAIN: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Where it is noted how long the kernel waited before.
 const PROXY_DELAY: &str = "uplink-proxy-delay";
@@ -54,7 +55,7 @@ impl Net {
     /// Answers for all addresses in proxied pools that are routed to guests, and no longer for others in them.
     pub(super) async fn answer_for_all(&self, now: &Gateways) -> Result<()> {
         self.answer_for_no_more(now).await?;
-        if now.proxied.is_empty() {
+        if !now.proxied.iter().any(|pool| pool.addr().is_ipv4()) {
             return sysctl::set_back(&self.run_dir.join(PROXY_DELAY));
         }
         // The kernel would let half a second pass before it answers for somebody else.
@@ -158,7 +159,7 @@ impl Net {
         Ok(all.into_iter().filter(|(_, index)| ours.contains(index)).map(|(net, _)| net).collect())
     }
 
-    fn uplink_name(&self) -> Result<&str> {
+    pub(super) fn uplink_name(&self) -> Result<&str> {
         let none = || {
             lacking(
                 "there is no uplink to answer for addresses on: this host has no default route, so set `uplink`",
