@@ -33,5 +33,6 @@ mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
 mod selectors; // the label grammar, by property
+mod serving; // hosts that lack what an address needs
 mod strangers; // certificates, tokens and reports that must not be believed
 mod traffic; // what passed to and from servers, and what follows from it
