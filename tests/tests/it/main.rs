@@ -32,6 +32,7 @@ mod primary_ips; // addresses that projects hold, and who had them
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
+mod reverse_ipv6; // and those of addresses inside a prefix
 mod selectors; // the label grammar, by property
 mod serving; // hosts that lack what an address needs
 mod strangers; // certificates, tokens and reports that must not be believed
