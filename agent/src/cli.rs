@@ -17,6 +17,7 @@ use crate::doctor::{self, Check};
 use crate::enrol;
 use crate::host::Host as _;
 use crate::link::tls;
+use crate::linux::net::answer_neighbours;
 use crate::linux::{LinuxConfig, LinuxHost};
 use crate::sim::{Behaviour, SimHost};
 use crate::stop_all;
@@ -39,6 +40,12 @@ enum Command {
     StopAll(Box<StopAll>),
     /// Say what this machine has and lacks for VPSes, and what that costs.
     Doctor(Box<Doctor>),
+    /// Answer neighbours' questions for guests' IPv6 addresses. The agent starts this by itself.
+    #[command(hide = true)]
+    AnswerNeighbours {
+        /// Where it is told for which.
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +109,12 @@ pub async fn main() -> anyhow::Result<ExitCode> {
         Command::Enrol(enrol) => enrol_host(*enrol).await,
         Command::StopAll(stop) => stop_guests(*stop).await,
         Command::Doctor(doctor) => examine(*doctor).await,
+        Command::AnswerNeighbours { dir } => {
+            answer_neighbours(&dir)
+                .await
+                .with_context(|| format!("answering neighbours in {}", dir.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

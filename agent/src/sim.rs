@@ -574,5 +574,6 @@ impl Host for SimHost {
 }
 
 fn addresses(spec: &VpsSpec) -> Vec<IpAddr> {
-    spec.net.ipv4.iter().chain(&spec.net.floating).map(|ip| IpAddr::V4(*ip)).collect()
+    let single = spec.net.ipv4.iter().chain(&spec.net.floating).map(|ip| IpAddr::V4(*ip));
+    single.chain(spec.net.floating6.iter().map(|net| IpAddr::V6(net.network()))).collect()
 }

@@ -41,6 +41,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             ipv4: Some([10, 0, 0, 2].into()),
             ipv6: None,
             floating: Vec::new(),
+            floating6: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
             guard: Guard::default(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// pools that are named are touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateways {
-    /// Pools for whose addresses the host answers on its uplink (proxy ARP).
+    /// Pools for whose addresses the host answers on its uplink (proxy ARP, and proxy NDP for IPv6).
     #[serde(default)]
     pub proxied: Vec<IpNet>,
     /// Pools whose addresses the host announces to routers by BGP.

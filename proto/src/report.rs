@@ -151,8 +151,8 @@ pub struct VpsObserved {
     /// How often its firewall's rules were met; none where it has no firewall, or nothing is known of these rules yet.
     #[serde(default)]
     pub hits: Option<FirewallHits>,
-    /// The addresses that lead to it on this host now, beside private networks; none of one without an interface. Told
-    /// beside a fault, where the state alone does not say what became of them.
+    /// The addresses that lead to it on this host now, beside private networks (of a /64 its first); none of one without
+    /// an interface. Told beside a fault, where the state alone does not say what became of them.
     #[serde(default)]
     pub routed: Option<Vec<IpAddr>>,
 }

@@ -327,6 +327,9 @@ pub struct NetSpec {
     /// Further addresses that are routed to the guest, which configures them itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<Ipv4Addr>,
+    /// Further /64s of IPv6 that are routed to the guest, which configures them itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating6: Vec<Ipv6Net>,
     /// Locally administered MAC address of the guest's interface, `02:…`.
     pub mac: String,
     /// What may pass; none: everything may.

@@ -495,7 +495,7 @@ impl Host for LinuxHost {
 
     async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {
         let routed = self.net.routed_to(id).await.ok()?;
-        Some(routed.into_iter().map(IpAddr::V4).collect())
+        Some(routed.into_iter().map(|net| net.network()).collect())
     }
 
     async fn serve_metadata(&self, facts: Arc<dyn Facts>) {

@@ -128,6 +128,7 @@ impl World {
                 ipv4: Some(Ipv4Addr::new(10, 77, 0, last + 2)),
                 ipv6: None,
                 floating: Vec::new(),
+                floating6: Vec::new(),
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,
                 guard: Guard::default(),

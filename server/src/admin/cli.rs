@@ -489,6 +489,7 @@ async fn host(app: &App, command: Hosts) -> crate::error::Result<Shown> {
                 "state",
                 "cordoned",
                 "vps_count",
+                "lacks",
                 "agent_version",
                 "last_report_at",
             ],
@@ -537,9 +538,12 @@ fn print(shown: Shown, as_json: bool) -> anyhow::Result<()> {
 
 /// Rows as aligned columns, with a head.
 fn table(rows: &Value, columns: &[&str]) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let cell = |row: &Value, column: &str| match &row[column] {
         Value::Null => "-".to_owned(),
         Value::String(s) => s.clone(),
+        Value::Array(all) if all.is_empty() => "-".to_owned(),
+        Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     };
     let head = columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>();
@@ -565,6 +569,8 @@ mod tests {
     fn lists_are_aligned() {
         let rows = json!([{"id": 1, "name": "a"}, {"id": 20, "name": null}]);
         assert_eq!(table(&rows, &["id", "name"]), "ID  NAME\n1   a\n20  -");
+        let rows = json!([{"lacks": []}, {"lacks": ["tun", "ipv6"]}]);
+        assert_eq!(table(&rows, &["lacks"]), "LACKS\n-\ntun,ipv6");
     }
 
     #[test]

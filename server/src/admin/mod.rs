@@ -123,6 +123,7 @@ mod tests {
         let shared = [
             "Pagination",
             "berth.AuditEntry",
+            "Role",
             "Meta",
             "ActionStatus",
             "Status",

@@ -12,10 +12,11 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
+use super::serving::{self, Source};
 use super::{pools, reverse};
 use crate::domain::family::Family;
-use crate::error::{Error, Result};
-use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
+use crate::error::Result;
+use crate::ids::{FloatingIpId, PrimaryIpId, ProjectId, VpsId};
 
 /// Days for which it is known who had an address.
 const KEEP_DAYS: i32 = 365;
@@ -42,23 +43,24 @@ impl Owner {
     }
 }
 
-/// Gives a free address of the location to an owner that has none, and routes it to `vps`. With `wait` the answer
+/// Gives a free address from there to an owner that has none, and routes it to `vps`. With `wait` the answer
 /// is exact; without it addresses that other requests are about to take are passed over, so none may be found although
 /// one of those requests will fail.
 pub(super) async fn take(
     tx: &mut PgConnection,
-    (location, family): (LocationId, Family),
+    from: Source,
     owner: Owner,
     vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
-    let mut free = find(tx, location, family, wait).await?;
-    if free.is_none() && family == Family::V6 {
+    let pools = serving::pools(tx, from).await?;
+    let mut free = find(tx, &pools, wait).await?;
+    if free.is_none() && from.family == Family::V6 {
         // Others may have made rows while this waited for the pools.
-        pools::hold_prefixes(tx, location).await?;
-        free = find(tx, location, family, wait).await?;
-        while free.is_none() && pools::make_rows(tx, location).await? {
-            free = find(tx, location, family, wait).await?;
+        pools::hold_prefixes(tx, &pools).await?;
+        free = find(tx, &pools, wait).await?;
+        while free.is_none() && pools::make_rows(tx, &pools).await? {
+            free = find(tx, &pools, wait).await?;
         }
     }
     if let Some(ip) = free {
@@ -68,33 +70,26 @@ pub(super) async fn take(
     Ok(free)
 }
 
-/// Locks a free address.
-async fn find(
-    tx: &mut PgConnection,
-    location: LocationId,
-    family: Family,
-    wait: bool,
-) -> Result<Option<IpNet>> {
+/// Locks a free address of these pools.
+async fn find(tx: &mut PgConnection, pools: &[i64], wait: bool) -> Result<Option<IpNet>> {
     Ok(if wait {
         let exact = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and family(p.cidr) = $2 and not a.held
+             where a.pool_id = any($1) and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a",
-            location.0,
-            family.number()
+            pools
         );
         exact.fetch_optional(&mut *tx).await?
     } else {
         let quick = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
-             where p.location_id = $1 and family(p.cidr) = $2 and not a.held
+             where a.pool_id = any($1) and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a skip locked",
-            location.0,
-            family.number()
+            pools
         );
         quick.fetch_optional(&mut *tx).await?
     })
@@ -103,21 +98,19 @@ async fn find(
 /// As [`take`], for whoever holds nothing that those could wait for who are about to take addresses.
 ///
 /// # Errors
-/// `resource_unavailable`, with the location's name.
+/// `resource_unavailable`, with the location's name, or with what the host lacks.
 pub(super) async fn reserve(
     tx: &mut PgConnection,
-    (location, family): (LocationId, Family),
+    from: Source,
     owner: Owner,
     vps: Option<VpsId>,
 ) -> Result<IpNet> {
     for wait in [false, true] {
-        if let Some(ip) = take(tx, (location, family), owner, vps, wait).await? {
+        if let Some(ip) = take(tx, from, owner, vps, wait).await? {
             return Ok(ip);
         }
     }
-    let name = sqlx::query_scalar!("select name from locations where id = $1", location.0);
-    let name = name.fetch_one(tx).await?;
-    Err(Error::ResourceUnavailable(format!("no {family} address is free in location {name}")))
+    Err(serving::why_none(tx, from).await?)
 }
 
 /// Writes who has an address from now on; without an owner it is free after its quarantine. The caller holds its row.

@@ -51,6 +51,9 @@ pub struct Host {
     pub allocated_disk: i64,
     /// How many VPSes it has.
     pub vps_count: i64,
+    /// What it lacks, in short: features that its agent has not found, and `routers` where its location has pools that
+    /// are announced and it has nobody to announce such addresses to.
+    pub lacks: Vec<String>,
     /// What it is, and lacks (`HostFacts` of the agents' protocol).
     #[schema(value_type = Object)]
     pub facts: serde_json::Value,
@@ -77,6 +80,11 @@ macro_rules! select {
                  h.cordoned, h.enrolled_at, h.revoked_at, h.last_report_at, h.agent_version,
                  h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
                  h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
+                 array(select coalesce(m ->> 'feature', '') from jsonb_array_elements(coalesce(h.facts -> 'missing', '[]')) as m
+                       union all
+                       select 'routers' where exists (
+                         select from pools p where p.location_id = l.id
+                           and host_lacks(h.facts, h.bgp, p.kind, family(p.cidr)) = 'routers')) as "lacks!: Vec<String>",
                  h.facts, h.metrics, h.images, h.orphans, h.created_at
                from hosts h join datacenters d on d.id = h.datacenter_id join locations l on l.id = d.location_id "#
             + $rest

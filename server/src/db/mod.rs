@@ -50,6 +50,7 @@ pub mod report;
 pub mod reverse;
 pub mod samples;
 mod selector;
+mod serving;
 pub mod sessions;
 pub mod settings;
 pub mod ssh_keys;

@@ -37,7 +37,7 @@ pub enum Kind {
     Nat,
     /// Addresses that the network around routes to the hosts.
     Routed,
-    /// Addresses of the network that hosts' uplinks are in: the host that has one answers for it (proxy ARP).
+    /// Addresses of the network that hosts' uplinks are in: the host that has one answers for it (proxy ARP, proxy NDP).
     #[value(alias = "proxy_arp")]
     ProxyArp,
     /// Addresses that the host which has one announces to its routers.
@@ -117,17 +117,14 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     let mut tx = app.db.begin().await?;
     let told = hosts::touch(&mut tx, Some(new.location)).await?;
     let kind = match (new.kind, new.cidr) {
-        (None | Some(Kind::Routed), IpNet::V6(_)) => "routed",
-        (Some(_), IpNet::V6(_)) => {
-            return Err(Error::invalid(
-                "kind",
-                "must be 'routed' for IPv6: it is not translated, and hosts neither answer for it nor announce it yet",
-            ));
+        (Some(Kind::Nat), IpNet::V6(_)) => {
+            let why = "must be 'routed', 'proxy_arp' or 'bgp' for IPv6, which is not translated";
+            return Err(Error::invalid("kind", why));
         }
         (None | Some(Kind::Nat), IpNet::V4(_)) => "nat",
-        (Some(Kind::Routed), IpNet::V4(_)) => "routed",
-        (Some(Kind::ProxyArp), IpNet::V4(_)) => "proxy_arp",
-        (Some(Kind::Bgp), IpNet::V4(_)) => "bgp",
+        (None, IpNet::V6(_)) | (Some(Kind::Routed), _) => "routed",
+        (Some(Kind::ProxyArp), _) => "proxy_arp",
+        (Some(Kind::Bgp), _) => "bgp",
     };
     let made = sqlx::query_scalar!(
         "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",
@@ -215,25 +212,22 @@ pub async fn delete(app: &App, id: i64) -> Result<()> {
 /// /64 that get their rows at once.
 const BATCH: i64 = 256;
 
-/// Locks the IPv6 pools of a location, so that nobody else makes rows of them meanwhile.
-pub(super) async fn hold_prefixes(tx: &mut PgConnection, location: LocationId) -> Result<()> {
-    let all = sqlx::query!(
-        "select from pools where location_id = $1 and family(cidr) = 6 order by id for update",
-        location.0
-    );
+/// Locks these IPv6 pools, so that nobody else makes rows of them meanwhile.
+pub(super) async fn hold_prefixes(tx: &mut PgConnection, pools: &[i64]) -> Result<()> {
+    let all = sqlx::query!("select from pools where id = any($1) order by id for update", pools);
     all.execute(tx).await?;
     Ok(())
 }
 
-/// Makes rows for more /64 of the first IPv6 pool of a location that has some without; false when none has. The caller
+/// Makes rows for more /64 of the first of these IPv6 pools that has some without; false when none has. The caller
 /// holds the pools.
-pub(super) async fn make_rows(tx: &mut PgConnection, location: LocationId) -> Result<bool> {
+pub(super) async fn make_rows(tx: &mut PgConnection, pools: &[i64]) -> Result<bool> {
     let pool = sqlx::query!(
         r#"select id, cidr as "cidr: IpNet", made from pools
-           where location_id = $1 and family(cidr) = 6
+           where id = any($1)
              and made < greatest((1::bigint << (64 - masklen(cidr))) - 1, 1)
            order by id limit 1"#,
-        location.0
+        pools
     );
     let Some(pool) = pool.fetch_optional(&mut *tx).await? else { return Ok(false) };
     let IpNet::V6(cidr) = pool.cidr else { return Ok(false) };

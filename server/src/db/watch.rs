@@ -182,10 +182,13 @@ impl Row {
             Some(IpNet::V6(net)) => Some(net),
             Some(IpNet::V4(_)) | None => None,
         };
-        let floating = self.floating.iter().filter_map(|net| match net {
-            IpNet::V4(net) => Some(net.addr()),
-            IpNet::V6(_) => None,
-        });
+        let (mut floating, mut floating6) = (Vec::new(), Vec::new());
+        for net in &self.floating {
+            match net {
+                IpNet::V4(net) => floating.push(net.addr()),
+                IpNet::V6(net) => floating6.push(*net),
+            }
+        }
         let stop_mode = match u32::try_from(self.stop_timeout_s)? {
             0 => StopMode::Hard,
             timeout_s => StopMode::Graceful { timeout_s },
@@ -228,7 +231,8 @@ impl Row {
             net: NetSpec {
                 ipv4,
                 ipv6,
-                floating: floating.collect(),
+                floating,
+                floating6,
                 mac: self.mac,
                 firewall: self.firewall.map(serde_json::from_value).transpose()?,
                 guard: Guard { isolated: self.isolated, blocked_ports: self.blocked_ports.0 },

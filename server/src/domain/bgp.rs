@@ -1,6 +1,7 @@
 //! With whom a host may speak BGP.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use berth_proto::Bgp;
 
@@ -27,6 +28,10 @@ pub fn check(bgp: &Bgp) -> Result<(), (&'static str, String)> {
         if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
             return Err(("neighbours", format!("{address} is no router's address")));
         }
+        if matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
+            let why = format!("{address} says nothing of the interface: name the router by a global address");
+            return Err(("neighbours", why));
+        }
         if !seen.insert(address) {
             return Err(("neighbours", format!("{address} is named twice")));
         }
@@ -45,7 +50,7 @@ fn reserved(asn: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use berth_proto::BgpNeighbour;
 
@@ -70,6 +75,7 @@ mod tests {
             with(&[("127.0.0.1", 1)]),
             with(&[("224.0.0.1", 1)]),
             with(&[("::", 1)]),
+            with(&[("fe80::1", 1)]),
             with(&[("192.0.2.1", 65_535)]),
             with(&[("192.0.2.1", 1), ("192.0.2.1", 2)]),
         ] {

@@ -2,7 +2,8 @@
 //!
 //! Filter, then score. A host must be enrolled, not revoked, not cordoned, heard of within the last minute, in the
 //! wanted place, of the wanted architecture, and have room in memory, disk and CPU (CPU times the operator's
-//! overcommit, but guaranteed CPU without it), and reach the other members of its private networks. Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
+//! overcommit, but guaranteed CPU without it), reach the other members of its private networks, and
+//! be able to serve the addresses that there are. Among those the one that ends up least loaded wins, judged by the fuller of memory and CPU with a
 //! small penalty for using them unevenly; a host that has the image unpacked already is worth a fifth of a host's load.
 //! Ties go to fewer VPSes, then to the smaller id, so the answer depends on nothing but the input.
 //!
@@ -40,23 +41,63 @@ pub struct Candidate {
     pub vps_count: i64,
     /// Whether the wanted image stands ready there.
     pub has_image: bool,
-    /// Whether a pool of its location has a free IPv4 address.
-    pub has_address: bool,
+    /// What IPv4 addresses it could serve.
+    pub addresses: Supply,
     /// Whether a VPS here would reach the members of the wanted private networks that other hosts have.
     pub reaches_members: bool,
-    /// What IPv6 pools its location has.
-    pub prefixes: Prefixes,
+    /// What /64s of IPv6 it could serve.
+    pub prefixes: Supply,
+    /// What it lacks for the addresses that the VPS is to have and that are held already.
+    pub chosen: Option<Gap>,
 }
 
-/// What IPv6 pools a location has.
+/// What pools of a family a host's location has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prefixes {
+pub enum Supply {
     /// None.
     None,
-    /// Some, in which no /64 is free.
+    /// Some, in which nothing is free.
     Full,
-    /// Some, in which a /64 is free.
+    /// Something is free, but nothing that the host could serve: it lacks this.
+    Unserved(Gap),
+    /// Something that the host can serve is free.
     Free,
+}
+
+/// What a host lacks to serve addresses of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gap {
+    /// Its kernel has no IPv6.
+    Ipv6,
+    /// An interface on which it could answer for addresses.
+    Uplink,
+    /// The program that announces addresses.
+    Bird,
+    /// Anybody to announce addresses of that family to.
+    Routers,
+}
+
+impl Gap {
+    const CODES: [(&'static str, Self); 4] =
+        [("ipv6", Self::Ipv6), ("uplink", Self::Uplink), ("bird", Self::Bird), ("routers", Self::Routers)];
+
+    /// Reads the word that `host_lacks` of the inventory has for it.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::CODES.iter().find(|(known, _)| *known == code).map(|(_, gap)| *gap)
+    }
+}
+
+/// As a noun.
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv6 => "IPv6",
+            Self::Uplink => "an uplink to answer for addresses on",
+            Self::Bird => "bird, which announces addresses by BGP",
+            Self::Routers => "routers to announce such addresses to by BGP",
+        })
+    }
 }
 
 /// Whether a new VPS gets a /64 out of a pool.
@@ -149,6 +190,8 @@ pub enum Lack {
     CpuGuarantee(i64),
     /// A way to members of its private networks on other hosts.
     Network,
+    /// What it takes to serve the addresses that there are.
+    Gateway(Gap),
     /// An IPv4 address.
     Address,
     /// A /64 of IPv6.
@@ -166,6 +209,7 @@ impl fmt::Display for Lack {
             Self::Cpu(milli) => write!(f, "{} cores", *milli as f64 / 1000.0),
             Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
             Self::Network => f.write_str("a way to the other servers of the networks"),
+            Self::Gateway(gap) => gap.fmt(f),
             Self::Address => f.write_str("an IPv4 address"),
             Self::Prefix => f.write_str("an IPv6 address"),
         }
@@ -186,6 +230,7 @@ impl fmt::Display for WhyNot {
                 f,
                 "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that"
             ),
+            Lack::Gateway(_) => write!(f, "no host in {place} that has room has {lack}"),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
             Lack::Prefix => write!(f, "no IPv6 address is free in {place}"),
         }
@@ -249,16 +294,22 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
     } else {
         lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
             .or_else(|| (!c.reaches_members).then_some(Lack::Network))
-            .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
-            .or_else(|| lacks_prefix(c.prefixes, need.prefix).then_some(Lack::Prefix))
+            .or_else(|| c.chosen.map(Lack::Gateway))
+            .or_else(|| if need.address { short(c.addresses, Lack::Address) } else { None })
+            .or_else(|| match need.prefix {
+                PrefixNeed::None => None,
+                PrefixNeed::IfThere if c.prefixes == Supply::None => None,
+                PrefixNeed::IfThere | PrefixNeed::Sure => short(c.prefixes, Lack::Prefix),
+            })
     }
 }
 
-fn lacks_prefix(there: Prefixes, need: PrefixNeed) -> bool {
-    match need {
-        PrefixNeed::None => false,
-        PrefixNeed::IfThere => there == Prefixes::Full,
-        PrefixNeed::Sure => there != Prefixes::Free,
+/// What is lacking to have something of this supply.
+fn short(supply: Supply, lack: Lack) -> Option<Lack> {
+    match supply {
+        Supply::Free => None,
+        Supply::Unserved(gap) => Some(Lack::Gateway(gap)),
+        Supply::None | Supply::Full => Some(lack),
     }
 }
 

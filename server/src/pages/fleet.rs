@@ -231,7 +231,19 @@ fn view(host: &Host, now: DateTime<Utc>) -> HostView {
             .missing
             .into_iter()
             .map(|m| Lack { feature: m.feature, consequence: m.consequence, fatal: m.fatal })
+            .chain(host.lacks.iter().any(|lack| lack == "routers").then(no_routers))
             .collect(),
+    }
+}
+
+fn no_routers() -> Lack {
+    Lack {
+        feature: "routers".to_owned(),
+        consequence:
+            "no server with an address of a pool that is announced by BGP is placed here; name them with \
+                      `berth-server admin hosts set-bgp`"
+                .to_owned(),
+        fatal: false,
     }
 }
 

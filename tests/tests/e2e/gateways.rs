@@ -38,16 +38,16 @@ fn ask(from: &File, ip: IpAddr) -> std::io::Result<String> {
     })
 }
 
-fn inside(cell: &Cell, made: &Made) -> File {
+pub(crate) fn inside(cell: &Cell, made: &Made) -> File {
     let (pid, _) = cell.hosts[made.host].first_processes(made.id)[0];
     File::open(format!("/proc/{pid}/ns/net")).expect("it runs")
 }
 
-fn outside(cell: &Cell) -> File {
+pub(crate) fn outside(cell: &Cell) -> File {
     File::open(format!("/run/netns/{}", cell.outside().name())).expect("it is there")
 }
 
-fn comes_to_answer(from: &File, ip: IpAddr, name: &str) {
+pub(crate) fn comes_to_answer(from: &File, ip: IpAddr, name: &str) {
     until_blocking(&format!("{name} to answer at {ip}"), BOOT, || match ask(from, ip) {
         Ok(said) if said == name => Ok(()),
         other => Err(format!("{other:?}")),
@@ -55,34 +55,50 @@ fn comes_to_answer(from: &File, ip: IpAddr, name: &str) {
 }
 
 async fn create(cell: &Cell, name: &str, host: usize) -> Made {
+    create_with(cell, order(name, "busybox", true), host).await
+}
+
+/// Makes a server on this host.
+pub(crate) async fn create_with(cell: &Cell, order: Value, host: usize) -> Made {
     for (n, other) in cell.hosts.iter().enumerate() {
         cell.control.cordon(other.id, n != host).await;
     }
-    let created = cell.api.post("/v1/servers", order(name, "busybox", true)).await.expect(201);
+    let created = cell.api.post("/v1/servers", order).await.expect(201);
     cell.api.succeeded(&created["action"]).await;
     cell.made(created["server"]["id"].as_i64().expect("an id")).await
 }
 
-/// Gives a guest an address beside its own, as its tenant would.
-fn configure(cell: &Cell, made: &Made, ip: IpAddr) {
+/// Gives a guest an address beside its own, as its tenant would: of IPv6 one that it does not send from by itself, since
+/// another may have it.
+pub(crate) fn configure(cell: &Cell, made: &Made, ip: IpAddr) {
     let (pid, _) = cell.hosts[made.host].first_processes(made.id)[0];
-    let address = format!("{ip}/32");
+    let (address, more): (_, &[&str]) = match ip {
+        IpAddr::V4(ip) => (format!("{ip}/32"), &[]),
+        IpAddr::V6(ip) => (format!("{ip}/128"), &["nodad", "preferred_lft", "0"]),
+    };
     run(Command::new("nsenter")
         .args([&format!("--net=/proc/{pid}/ns/net"), "--"])
-        .args(["ip", "address", "add", &address, "dev", "eth0"]));
+        .args(["ip", "address", "add", &address, "dev", "eth0"])
+        .args(more));
 }
 
-/// A floating IP of a pool, with its address.
-async fn floating_ip(cell: &Cell, pool: &str) -> (i64, IpAddr) {
+/// A floating IP of a pool, with its address; of a prefix the first.
+pub(crate) async fn floating_ip(cell: &Cell, kind: &str, pool: &str) -> (i64, IpAddr) {
     let location = cell.api.get("/v1/locations").await.expect(200)["locations"][0]["name"].take();
     loop {
-        let order = json!({"type": "ipv4", "home_location": location});
+        let order = json!({"type": kind, "home_location": location});
         let made = cell.api.post("/v1/floating_ips", order).await.expect(201)["floating_ip"].take();
         let ip = made["ip"].as_str().expect("an address");
         if ip.starts_with(pool) {
-            return (made["id"].as_i64().expect("an id"), ip.parse().expect("an address"));
+            return (made["id"].as_i64().expect("an id"), first_of(ip));
         }
     }
+}
+
+/// The address that this is, or the first one of this /64.
+pub(crate) fn first_of(shown: &str) -> IpAddr {
+    let ip = shown.replace("::/64", "::1");
+    ip.parse().expect("an address or a prefix")
 }
 
 /// When somebody began to connect, and who answered.
@@ -138,8 +154,29 @@ impl Watcher {
     }
 }
 
+/// Gives a floating IP to a server, and waits until that is done.
+pub(crate) async fn assign(cell: &Cell, id: i64, to: &Made) {
+    let path = format!("/v1/floating_ips/{id}/actions/assign");
+    let begun = cell.api.post(&path, json!({"server": to.id})).await.expect(201);
+    cell.api.succeeded(&begun["action"]).await;
+}
+
+/// Deletes all floating IPs, which nobody has any more.
+pub(crate) async fn delete_floating_ips(cell: &Cell) {
+    let ips = cell.api.get("/v1/floating_ips?per_page=50").await.expect(200)["floating_ips"].take();
+    for ip in ips.as_array().expect("floating IPs") {
+        cell.api.delete(&format!("/v1/floating_ips/{}", ip["id"])).await.expect(204);
+    }
+}
+
 /// Moves a floating IP from one running server to another.
-async fn move_it(cell: &Cell, how: &str, (id, ip): (i64, IpAddr), from: (&Made, &str), to: (&Made, &str)) {
+pub(crate) async fn move_it(
+    cell: &Cell,
+    how: &str,
+    (id, ip): (i64, IpAddr),
+    from: (&Made, &str),
+    to: (&Made, &str),
+) {
     let watcher = Watcher::start(outside(cell), ip);
     watcher.hears(from.1, Instant::now(), 20);
     let begun = Instant::now();
@@ -169,18 +206,19 @@ async fn move_it(cell: &Cell, how: &str, (id, ip): (i64, IpAddr), from: (&Made, 
     );
 }
 
-/// A router with bird, where the fabric is.
-fn router(cell: &Cell) -> Process {
+/// A router with bird, where the fabric is, that speaks with hosts at these addresses.
+pub(crate) fn router(cell: &Cell, hosts: &[IpAddr]) -> Process {
     let dir = cell.dir.join("router");
     std::fs::create_dir_all(&dir).expect("a directory of ours");
     let mut conf = "router id 10.99.0.1;\nprotocol device {}\n\
-                    protocol kernel { ipv4 { import none; export all; }; }\n"
+                    protocol kernel { ipv4 { import none; export all; }; }\n\
+                    protocol kernel { ipv6 { import none; export all; }; }\n"
         .to_owned();
-    for n in 1..=cell.hosts.len() {
+    for host in hosts {
+        let family = if host.is_ipv4() { "ipv4" } else { "ipv6" };
         conf += &format!(
-            "protocol bgp {{ local as 64500; neighbor 10.99.0.{} as 64512; connect delay time 1;\n\
-             ipv4 {{ import all; export none; }}; }}\n",
-            n + 10
+            "protocol bgp {{ local as 64500; neighbor {host} as 64512; connect delay time 1;\n\
+             {family} {{ import all; export none; }}; }}\n"
         );
     }
     std::fs::write(dir.join("conf"), conf).expect("a file of ours");
@@ -195,18 +233,31 @@ fn router(cell: &Cell) -> Process {
     Process::start("bird", bird, &cell.dir.join("log/router.log"))
 }
 
+/// Waits until the router speaks with all hosts, so that moves are not held up by that.
+pub(crate) async fn all_sessions(cell: &Cell) {
+    let shown = || {
+        let mut birdc = cell.outside().command("birdc");
+        run(birdc.arg("-s").arg(cell.dir.join("router/ctl")).args(["show", "protocols"]))
+    };
+    until("all sessions", BOOT, async || {
+        let shown = shown();
+        if shown.matches("Established").count() == cell.hosts.len() { Ok(()) } else { Err(shown) }
+    })
+    .await;
+}
+
 async fn pools(cell: &Cell) -> Vec<Value> {
     let all = cell.control.api.get("/admin/v1/pools").await.expect(200)["pools"].take();
     all.as_array().expect("pools").clone()
 }
 
-async fn delete_pools(cell: &Cell) {
+pub(crate) async fn delete_pools(cell: &Cell) {
     for pool in pools(cell).await {
         cell.control.api.delete(&format!("/admin/v1/pools/{}", pool["id"])).await.expect(204);
     }
 }
 
-async fn make_pool(cell: &Cell, name: &str, cidr: &str, kind: &str) {
+pub(crate) async fn make_pool(cell: &Cell, name: &str, cidr: &str, kind: &str) {
     let pool = json!({"name": name, "cidr": cidr, "kind": kind});
     cell.control.api.post("/admin/v1/pools", pool).await.expect(201);
 }
@@ -235,45 +286,30 @@ async fn addresses_reach_their_hosts_and_move_between_them() {
             comes_to_answer(&inside(&cell, other), made.ip, name);
         }
     }
-    let wire = floating_ip(&cell, "198.51.100.").await;
-    let path = |id: i64| format!("/v1/floating_ips/{id}/actions/assign");
-    let begun = cell.api.post(&path(wire.0), json!({"server": a.id})).await.expect(201);
-    cell.api.succeeded(&begun["action"]).await;
+    let wire = floating_ip(&cell, "ipv4", "198.51.100.").await;
+    assign(&cell, wire.0, &a).await;
     all.iter().for_each(|(made, _)| configure(&cell, made, wire.1));
     move_it(&cell, "proxy ARP", wire, (&a, "a"), (&b, "b")).await;
     move_it(&cell, "proxy ARP", wire, (&b, "b"), (&c, "c")).await;
     move_it(&cell, "proxy ARP", wire, (&c, "c"), (&a, "a")).await;
 
     // Addresses of nobody's network, which a router learns by BGP.
-    let bird = router(&cell);
+    let hosts: Vec<IpAddr> = (11..14).map(|n| IpAddr::from([10, 99, 0, n])).collect();
+    let bird = router(&cell, &hosts);
     make_pool(&cell, "routes", "203.0.113.0/24", "bgp").await;
     let bgp = json!({"asn": 64512, "neighbours": [{"address": "10.99.0.1", "asn": 64500}]});
     for host in &cell.hosts {
         cell.control.api.put(&format!("/admin/v1/hosts/{}/bgp", host.id), bgp.clone()).await.expect(200);
     }
-    let routed = floating_ip(&cell, "203.0.113.").await;
+    let routed = floating_ip(&cell, "ipv4", "203.0.113.").await;
     configure(&cell, &a, routed.1);
-    let begun = cell.api.post(&path(routed.0), json!({"server": a.id})).await.expect(201);
-    cell.api.succeeded(&begun["action"]).await;
+    assign(&cell, routed.0, &a).await;
     comes_to_answer(&outside(&cell), routed.1, "a");
     comes_to_answer(&inside(&cell, &c), routed.1, "a");
     [&b, &c].into_iter().for_each(|made| configure(&cell, made, routed.1));
-    // all have their sessions, so that moves are not held up by that
     let own = create(&cell, "d", 2).await;
     comes_to_answer(&outside(&cell), own.ip, "d");
-    let sessions = || {
-        run(cell
-            .outside()
-            .command("birdc")
-            .arg("-s")
-            .arg(cell.dir.join("router/ctl"))
-            .args(["show", "protocols"]))
-    };
-    until("all sessions", BOOT, async || {
-        let shown = sessions();
-        if shown.matches("Established").count() == 3 { Ok(()) } else { Err(shown) }
-    })
-    .await;
+    all_sessions(&cell).await;
     move_it(&cell, "BGP", routed, (&a, "a"), (&b, "b")).await;
     move_it(&cell, "BGP", routed, (&b, "b"), (&c, "c")).await;
     move_it(&cell, "BGP", routed, (&c, "c"), (&a, "a")).await;
@@ -288,10 +324,7 @@ async fn addresses_reach_their_hosts_and_move_between_them() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left}, of {routes}")) }
     })
     .await;
-    let ips = cell.api.get("/v1/floating_ips?per_page=50").await.expect(200)["floating_ips"].take();
-    for ip in ips.as_array().expect("floating IPs") {
-        cell.api.delete(&format!("/v1/floating_ips/{}", ip["id"])).await.expect(204);
-    }
+    delete_floating_ips(&cell).await;
     delete_pools(&cell).await;
     for host in &cell.hosts {
         cell.control.api.delete(&format!("/admin/v1/hosts/{}/bgp", host.id)).await.expect(204);

@@ -7,6 +7,7 @@ mod gateways; // public addresses over three hosts, and one that moves
 mod life;
 mod networks; // a guest is a real computer, from create to delete
 mod random; // a thousand operations in any order
+mod reach; // every kind of address, over hosts
 mod restart; // a host comes back without its control plane
 mod small; // the agent with a hundred VPSes
 mod trouble; // full disks, damaged images, dead mirrors

@@ -38,8 +38,8 @@ async fn every_way_to_a_change_is_in_it() {
         assert_eq!(entry["request"], format!("PUT /v1/servers/{id}"));
     }
     let differs = |entry: &Value| (entry["before"].clone(), entry["after"].clone());
-    assert_eq!(differs(&found[1]), (json!({"name": "web"}), json!({"name": "www"})));
-    assert_eq!(differs(&found[0]), (json!({"labels": {}}), json!({"labels": {"env": "prod"}})));
+    assert_eq!(differs(&found[0]), (json!({"name": "web"}), json!({"name": "www"})));
+    assert_eq!(differs(&found[1]), (json!({"labels": {}}), json!({"labels": {"env": "prod"}})));
 
     // An operator's token.
     w.admin.post("/admin/v1/projects", json!({"name": "quay"})).await.expect(201);

@@ -167,6 +167,13 @@ async fn impossible_pools_are_refused_and_used_ones_stay() {
         }
         assert_eq!(w.admin.post("/admin/v1/pools", body).await.wrong_fields(), [field], "{cidr}");
     }
+    for (n, kind) in ["routed", "proxy_arp", "bgp"].iter().enumerate() {
+        let body =
+            json!({"name": kind.replace('_', "-"), "cidr": format!("2001:db8:f{n}::/48"), "kind": kind});
+        let made = w.admin.post("/admin/v1/pools", body).await.expect(201)["pool"].take();
+        assert_eq!(made["kind"], **kind);
+        w.admin.delete(&format!("/admin/v1/pools/{}", made["id"])).await.expect(204);
+    }
     let six = pool(&w, "2001:db8::/48").await;
     let overlap = json!({"name": "y", "cidr": "2001:db8:0:ff00::/56"});
     assert_eq!(w.admin.post("/admin/v1/pools", overlap).await.wrong_fields(), ["cidr"]);

@@ -16,6 +16,7 @@ mod exec; // programs and files inside a server
 mod firewalls; // firewalls: rules, labels, limits
 mod fleet; // the agents' channel, word by word
 mod floating_ips; // addresses that move between running servers
+mod floating_ipv6; // and prefixes that do
 mod gateways; // how public addresses reach hosts
 mod guarantees; // what is promised to one is promised to nobody else
 mod guard; // the operator's walls: isolation, blocked ports, the month's traffic
@@ -33,8 +34,10 @@ mod primary_ips; // addresses that projects hold, and who had them
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
+mod reverse_ipv6; // and those of addresses inside a prefix
 mod second_factor; // a code beside the password
 mod selectors; // the label grammar, by property
+mod serving; // hosts that lack what an address needs
 mod strangers; // certificates, tokens and reports that must not be believed
 mod suspension; // a project that an operator stops, and lets go on
 mod traffic; // what passed to and from servers, and what follows from it

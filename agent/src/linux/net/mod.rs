@@ -36,6 +36,7 @@ mod underlay;
 mod uplink;
 
 pub use counters::Counters;
+pub use gateway::neighbours::serve as answer_neighbours;
 pub use private::{Netns, Private};
 pub use six::{GATEWAY as GATEWAY6, is_known as knows_ipv6};
 
@@ -173,8 +174,8 @@ impl Net {
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
         let index = connected?;
-        self.give(id, index, &floating::addresses(net)).await?;
         self.connect6(id, index, pid, net).await?;
+        self.give(id, index, &floating::addresses(net)).await?;
         if net.private.is_empty() {
             return Ok(());
         }
@@ -294,10 +295,15 @@ impl Net {
     }
 
     fn id_of(&self, interface: &str) -> Option<VpsId> {
-        let number = interface.strip_prefix(&self.prefix)?;
-        let id = VpsId(number.parse().ok()?);
-        (id.to_string() == number).then_some(id)
+        vps_of(&self.prefix, interface)
     }
+}
+
+/// Whose interface this is, when such names begin with `prefix`; none for one that is no VPS's.
+fn vps_of(prefix: &str, interface: &str) -> Option<VpsId> {
+    let number = interface.strip_prefix(prefix)?;
+    let id = VpsId(number.parse().ok()?);
+    (id.to_string() == number).then_some(id)
 }
 
 fn parse_mac(mac: &str) -> Result<Vec<u8>> {

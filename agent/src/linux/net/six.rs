@@ -8,7 +8,8 @@
 //! the talk among neighbours is taken from a guest, and nothing of it is passed on ([`frame`]). That is dropped before
 //! anything is counted, and what the host would say of its own accord is not said.
 //!
-//! As with IPv4 the routes are the source pins. A guest without a /64 has an interface without IPv6.
+//! As with IPv4 the routes are the source pins. A guest has an interface without IPv6 until it has a /64: its own, or one
+//! that comes while it runs ([`super::floating`]). That one is routed in the same way, and the guest configures it.
 //!
 //! A kernel without IPv6 starts guests all the same, without it; the host says that it lacks the feature.
 
@@ -25,7 +26,7 @@ use super::{Net, NetError, Result, parse_mac, sysctl};
 pub const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// What the host calls a guest on the link between them. The guest need not know it.
-const GUEST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+pub(super) const GUEST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 /// Everywhere.
 const WORLD: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
@@ -67,31 +68,37 @@ pub(super) fn frame(prefix: &str) -> String {
 }
 
 impl Net {
-    /// Routes its /64 to a VPS whose interface is there, and configures it inside. Does nothing for a VPS without one.
+    /// Makes the interface of a VPS ready for the /64s that it is to have, and configures its own one inside. They are
+    /// routed afterwards. Does nothing for a VPS without any.
     pub(super) async fn connect6(&self, id: VpsId, index: u32, pid: u32, net: &NetSpec) -> Result<()> {
-        let Some(prefix) = net.ipv6 else { return Ok(()) };
+        if net.ipv6.is_none() && net.floating6.is_empty() {
+            return Ok(());
+        }
         if !is_known() {
             tracing::warn!(vps = %id, "its IPv6 does not work: this kernel has none");
             return Ok(());
         }
-        self.forward6().await?;
-        let name = self.name(id);
-        let mac = parse_mac(&net.mac)?;
+        let Some(prefix) = net.ipv6 else { return self.open6(id, index, &net.mac).await };
         let inside = Netns::of_process(pid)?;
         let guest = Ops::inside(&inside).await?;
         let eth0 = guest.index("eth0").await?.ok_or_else(|| absent("eth0"))?;
         guest.up(eth0).await?;
+        self.open6(id, index, &net.mac).await?;
 
-        sysctl::harden6(&name)?;
-        let host = Ops::of(self.handle.clone());
-        host.address(index, IpNet::from(std::net::IpAddr::V6(GATEWAY))).await?;
-        host.neighbour(GUEST.into(), &mac, index).await?;
-        host.route(prefix.trunc().into(), Some(GUEST.into()), index).await?;
-
-        let gateway = host.mac(&name).await?.ok_or_else(|| absent(&name))?;
+        let name = self.name(id);
+        let gateway = Ops::of(self.handle.clone()).mac(&name).await?.ok_or_else(|| absent(&name))?;
         guest.address(eth0, own_ipv6(prefix).into()).await?;
         guest.neighbour(GATEWAY.into(), &gateway, eth0).await?;
         guest.route(WORLD.into(), Some(GATEWAY.into()), eth0).await
+    }
+
+    /// Gives the host's side of a VPS's interface IPv6. May be done again while the guest runs.
+    pub(super) async fn open6(&self, id: VpsId, index: u32, mac: &str) -> Result<()> {
+        self.forward6().await?;
+        sysctl::harden6(&self.name(id))?;
+        let host = Ops::of(self.handle.clone());
+        host.address(index, IpNet::from(std::net::IpAddr::V6(GATEWAY))).await?;
+        host.neighbour(GUEST.into(), &parse_mac(mac)?, index).await
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
         ipv4: Some(ip),
         ipv6: None,
         floating: Vec::new(),
+        floating6: Vec::new(),
         mac: mac.to_owned(),
         firewall: None,
         guard: Guard::default(),

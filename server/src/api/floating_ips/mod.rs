@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::Tenant;
 use crate::db::floating_ips::{self, Filter, New, Origin, Update};
 use crate::db::locations;
+use crate::domain::family::Family;
 use crate::domain::ip_names::Kind;
 use crate::domain::labels::Labels;
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Li
     Ok(query.listing(page, part.total, body, &app.config.public_url))
 }
 
-/// Takes an address out of a location's pools, for a server or for later.
+/// Takes an address, or a /64 of IPv6, out of a location's pools, for a server or for later.
 #[utoipa::path(post, path = "/floating_ips", tag = "floating IPs", security(("token" = [])),
     request_body = CreateFloatingIp, responses((status = 201, body = CreateFloatingIpResponse), Problems))]
 async fn create(
@@ -61,11 +62,7 @@ async fn create(
     tenant: Tenant,
     Body(new): Body<CreateFloatingIp>,
 ) -> Result<(StatusCode, Json<CreateFloatingIpResponse>)> {
-    match new.kind.as_str() {
-        "ipv4" => {}
-        "ipv6" => return Err(Error::invalid("type", "IPv6 is not supported yet")),
-        _ => return Err(Error::invalid("type", "must be 'ipv4'")),
-    }
+    let family = Family::parse(&new.kind)?;
     let home = match new.home_location {
         None => None,
         Some(named) => {
@@ -86,7 +83,7 @@ async fn create(
         labels: Labels::parse(new.labels.unwrap_or_default())?,
     };
     let project = tenant.project_id;
-    let (id, action) = floating_ips::create(&app, project, &new, origin).await?;
+    let (id, action) = floating_ips::create(&app, project, &new, family, origin).await?;
     let response = CreateFloatingIpResponse {
         floating_ip: FloatingIp::one(&app, floating_ips::get(&app.db, project, id).await?).await?,
         action: action.map(Action::from),

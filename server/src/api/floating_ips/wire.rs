@@ -16,19 +16,21 @@ use crate::app::App;
 use crate::db::floating_ips::FloatingIp as Row;
 use crate::db::locations;
 use crate::db::reverse::{self, Named};
+use crate::domain::family::{Family, shown};
 use crate::error::{Error, Result};
 
 /// Characters that a description may have.
 const MAX_DESCRIPTION: usize = 255;
 
-/// An address that moves between servers. The server that has it configures it itself.
+/// An address, or a /64 of IPv6, that moves between servers. The server that has it configures it itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct FloatingIp {
     id: i64,
     name: String,
     description: String,
+    /// `192.0.2.7`, or of IPv6 a /64: `2001:db8::/64`.
     ip: String,
-    /// `ipv4`.
+    /// `ipv4` or `ipv6`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The server that has it.
@@ -69,8 +71,8 @@ impl FloatingIp {
             id: row.id.0,
             name: row.name,
             description: row.description,
-            ip: row.ip.addr().to_string(),
-            kind: "ipv4",
+            ip: shown(row.ip),
+            kind: Family::of(row.ip).code(),
             server: row.vps_id,
             dns_ptr: DnsPtr::all(names.get(&row.ip).map_or(&[], Vec::as_slice)),
             home_location: home.into(),
@@ -104,7 +106,7 @@ pub(super) struct CreateFloatingIpResponse {
 /// A new floating IP.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct CreateFloatingIp {
-    /// `ipv4`.
+    /// `ipv4` or `ipv6`.
     #[serde(rename = "type")]
     pub(super) kind: String,
     /// One line of 1 to 128 characters, unique in the project; not `floating_ip-` and a number. Made when absent.

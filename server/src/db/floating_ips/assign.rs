@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::addresses::{self, Owner};
+use crate::db::serving::{self, Source};
 use crate::db::vps::{Locked, lock, next_generation};
 use crate::domain::family::Family;
 use crate::error::{Error, Result};
@@ -35,6 +36,7 @@ pub async fn create(
     app: &App,
     project: ProjectId,
     new: &New,
+    family: Family,
     origin: Origin,
 ) -> Result<(FloatingIpId, Option<Action>)> {
     let mut tx = app.db.begin().await?;
@@ -51,7 +53,8 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, new).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    addresses::reserve(&mut tx, (location, Family::V4), Owner::Floating(id), to).await?;
+    let from = Source { location, family, host: vps.as_ref().map(|vps| vps.host) };
+    addresses::reserve(&mut tx, from, Owner::Floating(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));
@@ -63,7 +66,8 @@ pub async fn create(
 /// Gives a floating IP to a VPS, whoever of the project has it now.
 ///
 /// # Errors
-/// `floating_ip_assigned` when that VPS has it, `invalid_input` for one that is not there or in another location.
+/// `floating_ip_assigned` when that VPS has it, `invalid_input` for one that is not there or in another location,
+/// `resource_unavailable` when its host lacks what the address needs.
 pub async fn assign(app: &App, project: ProjectId, id: FloatingIpId, vps: VpsId) -> Result<Action> {
     let mut tx = app.db.begin().await?;
     let old = holder(&mut tx, project, id).await?;
@@ -85,6 +89,7 @@ pub async fn assign(app: &App, project: ProjectId, id: FloatingIpId, vps: VpsId)
     if held.location != location_of(&mut tx, vps.host).await? {
         return Err(elsewhere(vps.id));
     }
+    serving::check(&mut tx, vps.host, held.ip).await?;
     addresses::change(&mut tx, held.ip, Some(Owner::Floating(id)), Some(vps.id)).await?;
     let mut told = Vec::new();
     if let Some(old) = from {

@@ -39,7 +39,7 @@ pub struct FloatingIp {
     pub description: String,
     /// The tenant's labels.
     pub labels: Labels,
-    /// Its address.
+    /// Its address; of IPv6 a /64.
     pub ip: IpNet,
     /// Where VPSes can have it.
     pub location_id: LocationId,

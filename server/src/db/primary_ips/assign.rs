@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::addresses::{self, Owner};
+use crate::db::serving::{self, Source};
 use crate::db::vps::{Locked, lock, next_generation};
 use crate::domain::family::Family;
 use crate::error::{Error, Result};
@@ -41,7 +42,8 @@ pub async fn create(
     };
     let id = insert(&mut tx, project, Some(new)).await?;
     let to = vps.as_ref().map(|vps| vps.id);
-    addresses::reserve(&mut tx, (location, family), Owner::Primary(id), to).await?;
+    let from = Source { location, family, host: vps.as_ref().map(|vps| vps.host) };
+    addresses::reserve(&mut tx, from, Owner::Primary(id), to).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));
@@ -54,8 +56,8 @@ pub async fn create(
 /// Gives a primary IP to a VPS that is off and has none.
 ///
 /// # Errors
-/// `server_not_stopped`, `server_has_ipv4`, `server_has_ipv6`, `primary_ip_already_assigned`, `primary_ip_datacenter_mismatch`, and
-/// `invalid_input` for a VPS that is not there.
+/// `server_not_stopped`, `server_has_ipv4`, `server_has_ipv6`, `primary_ip_already_assigned`, `primary_ip_datacenter_mismatch`,
+/// `resource_unavailable` when the VPS's host lacks what the address needs, and `invalid_input` for a VPS that is not there.
 pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) -> Result<Action> {
     let mut tx = app.db.begin().await?;
     let (family, _) = holder(&mut tx, project, id).await?;
@@ -69,6 +71,7 @@ pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) 
         let message = format!("server {} is in another location than the primary IP", vps.id);
         return Err(Error::Refused { code: "primary_ip_datacenter_mismatch", message });
     }
+    serving::check(&mut tx, vps.host, held.ip).await?;
     addresses::change(&mut tx, held.ip, Some(Owner::Primary(id)), Some(vps.id)).await?;
     tell(app, tx, project, id, &vps, "assign_primary_ip").await
 }

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::{erase, hold, insert};
 use crate::db::addresses::{self, Owner};
+use crate::db::serving::Source;
 use crate::db::vps::PublicIp;
 use crate::domain::family::Family;
 use crate::error::{Error, Result};
@@ -19,17 +20,18 @@ pub(in crate::db) async fn at_birth(
     tx: &mut PgConnection,
     project: ProjectId,
     vps: VpsId,
-    (location, family): (LocationId, Family),
+    from: Source,
     wanted: PublicIp,
     exact: bool,
 ) -> Result<bool> {
+    let (location, family) = (from.location, from.family);
     let id = match wanted {
         PublicIp::None => return Ok(true),
         PublicIp::IfThere if !has_pool(tx, location, family).await? => return Ok(true),
         PublicIp::IfThere | PublicIp::New => {
             let id = insert(tx, project, None).await?;
             let owner = Owner::Primary(id);
-            return Ok(addresses::take(tx, (location, family), owner, Some(vps), exact).await?.is_some());
+            return Ok(addresses::take(tx, from, owner, Some(vps), exact).await?.is_some());
         }
         PublicIp::Chosen(id) => id,
     };

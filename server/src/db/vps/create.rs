@@ -23,11 +23,12 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
+use crate::db::serving::{self, Source};
 use crate::db::{firewalls, networks, primary_ips};
 use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
-use crate::domain::placement::{Candidate, Prefixes, Resources, choose};
+use crate::domain::placement::{Candidate, Resources, choose};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{FirewallId, HostId, LocationId, NetworkId, PrimaryIpId, ProjectId, VpsId};
@@ -65,6 +66,14 @@ pub struct NewVps {
     pub networks: Vec<NetworkId>,
     /// What makes a repeated request one request.
     pub idempotency: Option<IdempotencyKey>,
+}
+
+impl NewVps {
+    /// The primary IPs that are chosen for it.
+    fn chosen(&self) -> Vec<i64> {
+        let chosen = |ip| if let PublicIp::Chosen(id) = ip { Some(id.0) } else { None };
+        [self.ipv4, self.ipv6].into_iter().filter_map(chosen).collect()
+    }
 }
 
 /// Where a public address of a new VPS comes from.
@@ -152,7 +161,7 @@ async fn attempt_create(
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
         all.fetch_all(&mut *tx).await?;
     }
-    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks).await?;
+    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks, &new.chosen()).await?;
     let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
     let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
         return Ok(None);
@@ -161,7 +170,8 @@ async fn attempt_create(
     firewalls::at_birth(&mut tx, project, id, &new.labels, &new.firewalls).await?;
     networks::at_birth(&mut tx, project, id, &new.networks).await?;
     for (family, wanted) in [(Family::V4, new.ipv4), (Family::V6, new.ipv6)] {
-        if !primary_ips::at_birth(&mut tx, project, id, (location, family), wanted, exact).await? {
+        let from = Source { location, family, host: Some(host) };
+        if !primary_ips::at_birth(&mut tx, project, id, from, wanted, exact).await? {
             return Ok(None);
         }
     }
@@ -184,6 +194,7 @@ async fn candidates(
     tx: &mut PgConnection,
     image_sha256: &str,
     networks: &[NetworkId],
+    chosen: &[i64],
 ) -> Result<Vec<Candidate>> {
     let networks: Vec<i64> = networks.iter().map(|network| network.0).collect();
     let rows = sqlx::query!(
@@ -194,59 +205,50 @@ async fn candidates(
                   h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
                   h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                   h.images ? $1 as "has_image!",
-                  exists (select 1 from addresses a join pools p on p.id = a.pool_id
-                          where p.location_id = d.location_id and family(p.cidr) = 4 and not a.held
-                            and (a.released_at is null or a.released_at
-                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s))
-                            and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!",
+                  supply(h.facts, h.bgp, d.location_id, 4) as "addresses!",
+                  supply(h.facts, h.bgp, d.location_id, 6) as "prefixes!",
+                  (select min(host_lacks(h.facts, h.bgp, p.kind, family(p.cidr)))
+                   from addresses a join pools p on p.id = a.pool_id where a.primary_ip_id = any($3)) as chosen,
                   not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
                               where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
-                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!",
-                  exists (select 1 from pools p where p.location_id = d.location_id and family(p.cidr) = 6)
-                    as "has_prefixes!",
-                  exists (select 1 from pools p
-                          where p.location_id = d.location_id and family(p.cidr) = 6
-                            and (p.made < greatest((1::bigint << (64 - masklen(p.cidr))) - 1, 1)
-                                 or exists (select from addresses a where a.pool_id = p.id and not a.held
-                                            and (a.released_at is null or a.released_at
-                                                 <= clock_timestamp() - make_interval(secs => p.quarantine_s)))))
-                    as "has_prefix!"
+                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256,
-        &networks
+        &networks,
+        chosen
     );
-    let rows = rows.fetch_all(tx).await?.into_iter().map(|r| Candidate {
-        host: r.id.into(),
-        location: r.location_id.into(),
-        datacenter: r.datacenter_id.into(),
-        enrolled: r.enrolled,
-        cordoned: r.cordoned,
-        fresh: r.fresh,
-        architecture: r.architecture,
-        capacity: Resources {
-            cpu_milli: r.capacity_cpu_milli,
-            cpu_guarantee_milli: 0,
-            memory_bytes: r.capacity_memory,
-            disk_bytes: r.capacity_disk,
-        },
-        allocated: Resources {
-            cpu_milli: r.allocated_cpu_milli,
-            cpu_guarantee_milli: r.allocated_cpu_guarantee_milli,
-            memory_bytes: r.allocated_memory,
-            disk_bytes: r.allocated_disk,
-        },
-        cpu_overcommit: r.cpu_overcommit,
-        vps_count: r.vps_count,
-        has_image: r.has_image,
-        has_address: r.has_address,
-        reaches_members: r.reaches_members,
-        prefixes: match (r.has_prefix, r.has_prefixes) {
-            (true, _) => Prefixes::Free,
-            (false, true) => Prefixes::Full,
-            (false, false) => Prefixes::None,
-        },
-    });
-    Ok(rows.collect())
+    let mut all = Vec::new();
+    for r in rows.fetch_all(tx).await? {
+        all.push(Candidate {
+            host: r.id.into(),
+            location: r.location_id.into(),
+            datacenter: r.datacenter_id.into(),
+            enrolled: r.enrolled,
+            cordoned: r.cordoned,
+            fresh: r.fresh,
+            architecture: r.architecture,
+            capacity: Resources {
+                cpu_milli: r.capacity_cpu_milli,
+                cpu_guarantee_milli: 0,
+                memory_bytes: r.capacity_memory,
+                disk_bytes: r.capacity_disk,
+            },
+            allocated: Resources {
+                cpu_milli: r.allocated_cpu_milli,
+                cpu_guarantee_milli: r.allocated_cpu_guarantee_milli,
+                memory_bytes: r.allocated_memory,
+                disk_bytes: r.allocated_disk,
+            },
+            cpu_overcommit: r.cpu_overcommit,
+            vps_count: r.vps_count,
+            has_image: r.has_image,
+            addresses: serving::supply(&r.addresses)?,
+            reaches_members: r.reaches_members,
+            prefixes: serving::supply(&r.prefixes)?,
+            chosen: r.chosen.as_deref().map(serving::gap).transpose()?,
+        });
+    }
+    Ok(all)
 }
 
 /// Takes the room on a host if it is still there; gives the host's new sequence and its location.

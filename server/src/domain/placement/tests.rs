@@ -23,9 +23,10 @@ fn host(id: i64) -> Candidate {
         cpu_overcommit: 4.0,
         vps_count: 0,
         has_image: false,
-        has_address: true,
+        addresses: Supply::Free,
         reaches_members: true,
-        prefixes: Prefixes::None,
+        prefixes: Supply::None,
+        chosen: None,
     }
 }
 
@@ -89,7 +90,20 @@ fn each_filter_says_what_was_missing() {
             Place::Anywhere,
             "the other servers of the networks",
         ),
-        (Candidate { has_address: false, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
+        (Candidate { addresses: Supply::Full, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
+        (Candidate { addresses: Supply::None, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
+        (Candidate { prefixes: Supply::Full, ..host(1) }, Place::Anywhere, "no IPv6 address is free"),
+        (
+            Candidate { prefixes: Supply::Unserved(Gap::Ipv6), ..host(1) },
+            Place::Anywhere,
+            "no host in any location that has room has IPv6",
+        ),
+        (
+            Candidate { addresses: Supply::Unserved(Gap::Routers), ..host(1) },
+            Place::Anywhere,
+            "has routers to announce such addresses to",
+        ),
+        (Candidate { chosen: Some(Gap::Bird), ..host(1) }, Place::Anywhere, "has bird"),
     ] {
         let message = choose(&[candidate], &Need { place, ..need() }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message:?} should contain {expected:?}");
@@ -106,8 +120,26 @@ fn the_last_byte_can_be_sold() {
 
 #[test]
 fn without_address_no_pool_is_needed() {
-    let candidate = Candidate { has_address: false, ..host(1) };
+    let candidate = Candidate { addresses: Supply::Full, ..host(1) };
     assert_eq!(choose(&[candidate], &Need { address: false, ..need() }), Ok(HostId(1)));
+}
+
+#[test]
+fn a_host_that_cannot_serve_an_address_is_passed_over() {
+    let unserved = Supply::Unserved(Gap::Ipv6);
+    let hosts = [
+        Candidate { prefixes: unserved, ..host(1) },
+        Candidate { prefixes: Supply::Free, vps_count: 9, ..with_memory(2, 16) },
+    ];
+    for (prefix, expected) in [(PrefixNeed::None, 1), (PrefixNeed::IfThere, 2), (PrefixNeed::Sure, 2)] {
+        assert_eq!(choose(&hosts, &Need { prefix, ..need() }), Ok(HostId(expected)), "{prefix:?}");
+    }
+    let none = Need { prefix: PrefixNeed::Sure, ..need() };
+    assert_eq!(choose(&[host(1)], &none).unwrap_err().lack, Lack::Prefix, "there is no pool");
+    assert_eq!(choose(&hosts[..1], &none).unwrap_err().lack, Lack::Gateway(Gap::Ipv6));
+    for (code, gap) in Gap::CODES {
+        assert_eq!(Gap::parse(code), Some(gap));
+    }
 }
 
 #[test]
@@ -145,7 +177,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
             cordoned: flags.2 && flags.3,
             fresh: flags.3 || flags.4,
             has_image: flags.0,
-            has_address: flags.1 || flags.3,
+            addresses: if flags.1 || flags.3 { Supply::Free } else { Supply::Unserved(Gap::Bird) },
             allocated: Resources {
                 cpu_milli: cpu * 1000,
                 cpu_guarantee_milli: cpu * 250,

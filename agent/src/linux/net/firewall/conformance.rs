@@ -174,6 +174,7 @@ fn what_passes_is_what_the_rules_mean() {
             ipv4: Some(GUEST),
             ipv6: None,
             floating: Vec::new(),
+            floating6: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
             guard: Guard::default(),

@@ -35,8 +35,21 @@ impl Net {
             )
         })?;
         let log = bird.log_file()?;
-        bird.set(Some(config(bgp, &now.announced, &self.prefix, router_id, &log))).await
+        bird.set(Some(config(bgp, &now.announced, &self.prefix, router_id, &log))).await?;
+        match untold(bgp, &now.announced) {
+            Some(pool) => Err(lacking(format!(
+                "{pool} is announced by BGP at routers' addresses of the same family, and this host has none of that: \
+                 name them too (`berth-server admin hosts set-bgp`)"
+            ))),
+            None => Ok(()),
+        }
     }
+}
+
+/// A pool that nobody is told of: each family has sessions of its own.
+fn untold(bgp: &Bgp, pools: &[IpNet]) -> Option<IpNet> {
+    let told = |pool: &IpNet| bgp.neighbours.iter().any(|n| n.address.is_ipv4() == pool.addr().is_ipv4());
+    pools.iter().find(|pool| !told(pool)).copied()
 }
 
 /// The whole configuration. What goes into it are numbers, addresses and validated names.
@@ -50,12 +63,11 @@ fn config(bgp: &Bgp, pools: &[IpNet], prefix: &str, router_id: Ipv4Addr, log: &s
          router id {router_id};\n\
          protocol device {{ scan time 10; }}\n"
     );
-    for (family, whole) in [("ipv4", 32), ("ipv6", 128)] {
+    // guests have single addresses, or /64s
+    for (family, whole, length) in [("ipv4", 32, 32), ("ipv6", 128, 64)] {
         let of_family = pools.iter().filter(|pool| pool.max_prefix_len() == whole);
-        // one address, or the /64 that a guest has
-        let shortest = if whole == 32 { 32 } else { 64 };
         let pools: Vec<String> =
-            of_family.map(|pool| format!("{}{{{shortest},{whole}}}", pool.trunc())).collect();
+            of_family.map(|pool| format!("{}{{{length},{length}}}", pool.trunc())).collect();
         if pools.is_empty() {
             continue;
         }
@@ -97,7 +109,7 @@ fn config(bgp: &Bgp, pools: &[IpNet], prefix: &str, router_id: Ipv4Addr, log: &s
 
 #[cfg(test)]
 mod tests {
-    use berth_proto::{BgpNeighbour, NetSpec, VpsId};
+    use berth_proto::{BgpNeighbour, VpsId};
 
     use super::*;
     use crate::linux::net::tests::{Guest, in_namespace, sh, spec};
@@ -108,6 +120,12 @@ mod tests {
             ["192.0.2.1", "2001:db8::1"].map(|ip| BgpNeighbour { address: ip.parse().unwrap(), asn: 64_500 });
         let bgp = Bgp { asn: 64_512, router_id: None, neighbours: neighbours.to_vec() };
         let pools = ["203.0.113.0/24", "198.51.100.0/25"].map(|pool| pool.parse().unwrap());
+        let six = ["2001:db8:1::/48".parse().unwrap()];
+        let text6 = config(&bgp, &six, "bv", Ipv4Addr::new(192, 0, 2, 11), "/run/berth/bird/log");
+        assert!(text6.contains("net ~ [ 2001:db8:1::/48{64,64} ]"), "{text6}");
+        assert_eq!(untold(&bgp, &[pools[0], six[0]]), None);
+        let four = Bgp { neighbours: vec![bgp.neighbours[0]], ..bgp.clone() };
+        assert_eq!(untold(&four, &[pools[0], six[0]]), Some(six[0]));
         let text = config(&bgp, &pools, "bv", Ipv4Addr::new(192, 0, 2, 11), "/run/berth/bird/log");
         for line in [
             "router id 192.0.2.11;",
@@ -150,7 +168,8 @@ mod tests {
 
     /// What the router has learnt.
     fn learnt(router: &Guest, ip: &str) -> bool {
-        router.sh(&format!("ip route show {ip} | grep -q via"))
+        let family = if ip.contains(':') { "-6" } else { "-4" };
+        router.sh(&format!("ip {family} route show {ip} | grep -q via"))
     }
 
     fn comes_true(what: &str, is: impl Fn() -> bool) {
@@ -169,14 +188,21 @@ mod tests {
         in_namespace(|_, run_dir| async move {
             let router = Guest::start();
             sh(&format!("ip link add up0 type veth peer name eth0 netns {}", router.pid()));
-            sh("ip link set up0 up && ip addr add 192.0.2.2/24 dev up0");
-            assert!(router.sh("ip link set lo up; ip link set eth0 up && ip addr add 192.0.2.1/24 dev eth0"));
+            sh(
+                "ip link set up0 up && ip addr add 192.0.2.2/24 dev up0; ip addr add 2001:db8:f::2/64 dev up0 nodad",
+            );
+            let up = "ip link set lo up; ip link set eth0 up && ip addr add 192.0.2.1/24 dev eth0 && \
+                      ip addr add 2001:db8:f::1/64 dev eth0 nodad";
+            assert!(router.sh(up));
             let theirs = run_dir.join("router");
             std::fs::create_dir(&theirs).unwrap();
             let of_router = "router id 192.0.2.1;\nprotocol device {}\n\
                 protocol kernel { ipv4 { import none; export all; }; }\n\
                 protocol bgp { local as 64500; neighbor 192.0.2.2 as 64512; connect delay time 1;\n\
-                               ipv4 { import all; export none; }; }\n";
+                               ipv4 { import all; export none; }; }\n\
+                protocol kernel { ipv6 { import none; export all; }; }\n\
+                protocol bgp { local as 64500; neighbor 2001:db8:f::2 as 64512; connect delay time 1;\n\
+                               ipv6 { import all; export none; }; }\n";
             std::fs::write(theirs.join("conf"), of_router).unwrap();
             let at = theirs.display();
             assert!(router.sh(&format!("bird -c {at}/conf -s {at}/ctl -P {at}/pid")));
@@ -193,20 +219,29 @@ mod tests {
             let neighbour = BgpNeighbour { address: [192, 0, 2, 1].into(), asn: 64_500 };
             let bgp =
                 Bgp { asn: 64_512, router_id: Some([192, 0, 2, 2].into()), neighbours: vec![neighbour] };
-            let pools = vec!["203.0.113.0/24".parse().unwrap()];
+            let pools = ["203.0.113.0/24", "2001:db8:1::/48"].map(|pool| pool.parse().unwrap()).to_vec();
             let mut gateways = Gateways { announced: pools, ..Gateways::default() };
             let error = net.gateways(&gateways).await.unwrap_err().to_string();
             assert!(error.contains("set-bgp"), "{error}");
-            gateways.bgp = Some(bgp);
+            gateways.bgp = Some(bgp.clone());
+            let error = net.gateways(&gateways).await.unwrap_err().to_string();
+            assert!(error.contains("2001:db8:1::/48") && error.contains("family"), "{error}");
+            let six = BgpNeighbour { address: "2001:db8:f::1".parse().unwrap(), asn: 64_500 };
+            gateways.bgp = Some(Bgp { neighbours: vec![bgp.neighbours[0], six], ..bgp });
             net.gateways(&gateways).await.unwrap();
             comes_true("the guest that was there is announced", || learnt(&router, "203.0.113.5"));
             sh("ip route add 203.0.113.99 dev up0"); // nothing of ours
             wanted.floating = vec![[203, 0, 113, 7].into(), [198, 51, 100, 7].into()];
+            wanted.floating6 =
+                ["2001:db8:1:7::/64", "2001:db8:2:7::/64"].map(|net| net.parse().unwrap()).to_vec();
             net.route(ours, &wanted).await.unwrap();
             comes_true("what comes is announced", || learnt(&router, "203.0.113.7"));
+            comes_true("and so is a prefix", || learnt(&router, "2001:db8:1:7::/64"));
             assert!(!learnt(&router, "203.0.113.99") && !learnt(&router, "198.51.100.7"));
-            net.route(ours, &NetSpec { floating: Vec::new(), ..wanted.clone() }).await.unwrap();
+            assert!(!learnt(&router, "2001:db8:2:7::/64"));
+            net.route(ours, &spec(Ipv4Addr::new(203, 0, 113, 5), "02:00:00:00:00:01")).await.unwrap();
             comes_true("what goes is withdrawn", || !learnt(&router, "203.0.113.7"));
+            comes_true("and so is a prefix", || !learnt(&router, "2001:db8:1:7::/64"));
 
             // bird outlives the agent, and one that died is started again.
             let pid = || std::fs::read_to_string(own.join("bird/pid")).unwrap_or_default();

@@ -8,7 +8,6 @@
 //! of changes by its control socket, and ended when nothing is to be announced any more.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Weak};
@@ -74,9 +73,9 @@ impl Bird {
         }
     }
 
-    /// Returns when it knows of a route to this address, or when it knows of none, and has had its turn to say so.
-    pub(super) async fn has(&self, ip: IpAddr, there: bool) -> Result<()> {
-        let question = format!("show route {}", IpNet::from(ip));
+    /// Returns when it knows of this route, or when it knows of none, and has had its turn to say so.
+    pub(super) async fn has(&self, net: IpNet, there: bool) -> Result<()> {
+        let question = format!("show route {net}");
         let begun = Instant::now();
         loop {
             match self.ask(&question).await {
@@ -85,14 +84,14 @@ impl Bird {
                 Err(error) if is_gone(&error) && !there => return Ok(()), // with it goes all that it announced
                 Err(error) if is_gone(&error) => {
                     return Err(lacking(format!(
-                        "bird does not run, so {ip} is announced to nobody; the agent's log says why"
+                        "bird does not run, so {net} is announced to nobody; the agent's log says why"
                     )));
                 }
                 Err(error) => return Err(failed("talking to bird")(error)),
             }
             if begun.elapsed() > PATIENCE {
                 let what = if there { "does not announce" } else { "still announces" };
-                return Err(lacking(format!("bird {what} {ip}; its log is {}", self.file("log").display())));
+                return Err(lacking(format!("bird {what} {net}; its log is {}", self.file("log").display())));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -179,7 +178,7 @@ async fn hear(stream: &mut BufReader<UnixStream>) -> io::Result<Answer> {
 }
 
 /// Whether nobody is there to talk to.
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
     [NotFound, ConnectionRefused, ConnectionReset, BrokenPipe, UnexpectedEof].contains(&error.kind())
 }

@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use berth_proto::Gateways;
 use futures_util::TryStreamExt as _;
+use ipnet::{IpNet, Ipv4Net};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
 };
 
+use super::super::floating::Routed;
 use super::super::{Net, NetError, Result, counters, sysctl};
 use super::arp::Link;
 use super::{is_in, lacking};
 
 /// When neighbours are told again, each after the one before.
-const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
+pub(super) const AGAIN: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Where it is noted how long the kernel waited before.
 const PROXY_DELAY: &str = "uplink-proxy-delay";
@@ -52,7 +55,7 @@ impl Net {
     /// Answers for all addresses in proxied pools that are routed to guests, and no longer for others in them.
     pub(super) async fn answer_for_all(&self, now: &Gateways) -> Result<()> {
         self.answer_for_no_more(now).await?;
-        if now.proxied.is_empty() {
+        if !now.proxied.iter().any(|pool| pool.addr().is_ipv4()) {
             return sysctl::set_back(&self.run_dir.join(PROXY_DELAY));
         }
         // The kernel would let half a second pass before it answers for somebody else.
@@ -62,12 +65,9 @@ impl Net {
     }
 
     /// Answers for those of these addresses, which are routed to guests, that are in proxied pools.
-    pub(in super::super) async fn answer_for(
-        &self,
-        now: &Gateways,
-        routed: &BTreeSet<Ipv4Addr>,
-    ) -> Result<()> {
-        let ours: Vec<Ipv4Addr> = routed.iter().copied().filter(|ip| is_in(&now.proxied, *ip)).collect();
+    pub(in super::super) async fn answer_for(&self, now: &Gateways, routed: &Routed) -> Result<()> {
+        let ours = routed.iter().filter(|net| is_in(&now.proxied, **net));
+        let ours: Vec<Ipv4Addr> = ours.filter_map(single).collect();
         if ours.is_empty() {
             return Ok(());
         }
@@ -95,9 +95,10 @@ impl Net {
     }
 
     /// Answers no longer for an address.
-    pub(in super::super) async fn stop_answering(&self, now: &Gateways, ip: Ipv4Addr) -> Result<()> {
+    pub(in super::super) async fn stop_answering(&self, now: &Gateways, net: IpNet) -> Result<()> {
+        let Some(ip) = single(&net) else { return Ok(()) };
         let known = self.gateway.answered.change(|all| all.remove(&ip));
-        if !known && !is_in(&now.proxied, ip) {
+        if !known && !is_in(&now.proxied, net) {
             return Ok(());
         }
         let Some(index) = self.uplink.as_deref().and_then(|name| if_nametoindex(name).ok()) else {
@@ -121,10 +122,12 @@ impl Net {
         }
         let routed = self.routed_to_guests().await?;
         let there = self.entries().await?;
-        let ours = |ip: &&Ipv4Addr| known.contains(ip) || is_in(&now.proxied, **ip);
-        let wanted = |ip: &Ipv4Addr| routed.contains(ip) && is_in(&now.proxied, *ip);
-        for ip in there.union(&known).filter(ours).filter(|ip| !wanted(ip)) {
-            self.stop_answering(now, *ip).await?;
+        for ip in there.union(&known) {
+            let net = IpNet::from(Ipv4Net::from(*ip));
+            let inside = is_in(&now.proxied, net);
+            if (inside || known.contains(ip)) && !(inside && routed.contains(&net)) {
+                self.stop_answering(now, net).await?;
+            }
         }
         Ok(())
     }
@@ -149,14 +152,14 @@ impl Net {
         Ok(here.filter_map(address).collect())
     }
 
-    async fn routed_to_guests(&self) -> Result<BTreeSet<Ipv4Addr>> {
+    async fn routed_to_guests(&self) -> Result<Routed> {
         let ours = counters::interfaces().filter(|(name, _)| self.id_of(name).is_some());
         let ours: BTreeSet<u32> = ours.filter_map(|(name, _)| if_nametoindex(name.as_str()).ok()).collect();
-        let all = self.host_routes().await?;
-        Ok(all.into_iter().filter(|(_, index)| ours.contains(index)).map(|(ip, _)| ip).collect())
+        let all = self.guest_routes().await?;
+        Ok(all.into_iter().filter(|(_, index)| ours.contains(index)).map(|(net, _)| net).collect())
     }
 
-    fn uplink_name(&self) -> Result<&str> {
+    pub(super) fn uplink_name(&self) -> Result<&str> {
         let none = || {
             lacking(
                 "there is no uplink to answer for addresses on: this host has no default route, so set `uplink`",
@@ -164,6 +167,11 @@ impl Net {
         };
         self.uplink.as_deref().ok_or_else(none)
     }
+}
+
+/// The address that this is; none for a /64 of IPv6.
+fn single(net: &IpNet) -> Option<Ipv4Addr> {
+    if let IpNet::V4(net) = net { Some(net.addr()) } else { None }
 }
 
 #[cfg(test)]
