@@ -93,6 +93,7 @@ struct SimVps {
     limits: Limits,
     events: Vec<VpsEvent>,
     traffic: Vec<TrafficCount>,
+    private_traffic: Vec<TrafficCount>,
     hits: Option<FirewallHits>,
     routed: Vec<IpAddr>,
 }
@@ -206,6 +207,11 @@ impl SimHost {
     /// So many bytes come into a VPS and leave it, in packets of a thousand.
     pub fn pass(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
         self.change(id, |vps| traffic::pass(&mut vps.traffic, in_bytes, out_bytes));
+    }
+
+    /// The same by its private networks.
+    pub fn pass_privately(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
+        self.change(id, |vps| traffic::pass(&mut vps.private_traffic, in_bytes, out_bytes));
     }
 
     /// The machine restarts: every guest is gone, and nobody saw how.
@@ -491,6 +497,7 @@ impl Host for SimHost {
         let vps = state.vpses.get(&id)?;
         let guest = vps.found.guest.as_ref()?;
         let age = (Utc::now() - guest.started_at).num_milliseconds().max(0);
+        let private = |f: fn(&TrafficCount) -> i64| vps.private_traffic.first().map_or(0, f);
         Some(VpsMetrics {
             cpu_usec: age.saturating_mul(10),
             memory_bytes: 64 << 20,
@@ -499,6 +506,10 @@ impl Host for SimHost {
             disk_total_bytes: vps.disk_bytes,
             net_in_bytes: age,
             net_out_bytes: age,
+            private_in_bytes: private(|p| p.in_bytes),
+            private_out_bytes: private(|p| p.out_bytes),
+            private_in_packets: private(|p| p.in_packets),
+            private_out_packets: private(|p| p.out_packets),
             ..VpsMetrics::default()
         })
     }
@@ -519,6 +530,10 @@ impl Host for SimHost {
 
     async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
         self.lock().vpses.get(&id).map(|vps| vps.traffic.clone()).unwrap_or_default()
+    }
+
+    async fn vps_private_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.lock().vpses.get(&id).map(|vps| vps.private_traffic.clone()).unwrap_or_default()
     }
 
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {

@@ -124,6 +124,7 @@ impl<H: Host> Reporter<H> {
     async fn with_figures(&self, vpses: Vec<VpsObserved>, full: bool) -> Vec<VpsObserved> {
         let read = |mut vps: VpsObserved| async {
             vps.traffic = self.host.vps_traffic(vps.id).await;
+            vps.private_traffic = self.host.vps_private_traffic(vps.id).await;
             if vps.fault.is_some() {
                 vps.routed = self.host.vps_routed(vps.id).await;
             }

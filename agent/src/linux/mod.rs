@@ -8,6 +8,7 @@
 //! ```text
 //! <state>/templates/<sha256>/        unpacked images
 //! <state>/traffic.json               what was counted of all VPSes' traffic
+//! <state>/private-traffic.json       the same of private networks
 //! <state>/blanks/                    formatted disks to copy from
 //! <state>/ids/<id>                   the VPS's range of user ids
 //! <state>/vps/<id>/disk.img          its disk
@@ -119,7 +120,8 @@ impl LinuxHost {
             make_private_dir(dir).map_err(|e| internal(&format!("making {}", dir.display()), &e))?;
         }
         let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?
-            .among_hosts(config.underlay_address, config.vxlan_port);
+            .among_hosts(config.underlay_address, config.vxlan_port)
+            .remembering(state);
         net.ensure().await?;
         let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
         let monitors = Monitors::new(run);
@@ -467,6 +469,10 @@ impl Host for LinuxHost {
 
     async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
         self.known_traffic(id)
+    }
+
+    async fn vps_private_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.net.private.counted(id).into_iter().collect()
     }
 
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {

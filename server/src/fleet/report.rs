@@ -266,6 +266,7 @@ fn sane(mut report: Report) -> Result<Report> {
         sane_limits(&mut vps.limits);
         sane_events(&mut vps.events);
         sane_traffic(&mut vps.traffic);
+        sane_traffic(&mut vps.private_traffic);
         if let Some(routed) = &mut vps.routed {
             routed.truncate(MOST_ROUTED);
         }
@@ -375,6 +376,10 @@ fn sane_vps_metrics(mut m: VpsMetrics) -> VpsMetrics {
         &mut m.net_out_bytes,
         &mut m.net_in_packets,
         &mut m.net_out_packets,
+        &mut m.private_in_bytes,
+        &mut m.private_out_bytes,
+        &mut m.private_in_packets,
+        &mut m.private_out_packets,
         &mut m.hits.memory_max,
         &mut m.hits.oom_kills,
         &mut m.hits.pids_max,
