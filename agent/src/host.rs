@@ -174,6 +174,8 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// How often the rules of a running guest's firewall were met, as seen not long ago; none where nothing is known.
     fn vps_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
+    /// The same of its firewall in private networks, all of them together.
+    fn vps_private_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
     /// The addresses that lead to a VPS now, beside private networks; none where that cannot be told.
     fn vps_routed(&self, id: VpsId) -> impl Future<Output = Option<Vec<IpAddr>>> + Send;
     /// Answers guests that ask for facts about themselves, for ever.

@@ -95,6 +95,7 @@ struct SimVps {
     traffic: Vec<TrafficCount>,
     private_traffic: Vec<TrafficCount>,
     hits: Option<FirewallHits>,
+    private_hits: Option<FirewallHits>,
     routed: Vec<IpAddr>,
 }
 
@@ -403,6 +404,7 @@ impl Host for SimHost {
             v.found.guest = Some(guest.clone());
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.private_hits = spec.net.private_firewall.is_some().then(FirewallHits::default);
             v.routed = addresses(spec);
             v.events.clear();
             v.counts.starts += 1;
@@ -487,6 +489,7 @@ impl Host for SimHost {
             v.counts.applies += 1;
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.private_hits = spec.net.private_firewall.is_some().then(FirewallHits::default);
             v.routed = addresses(spec);
         });
         Ok(())
@@ -565,6 +568,11 @@ impl Host for SimHost {
     async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
         let state = self.lock();
         state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.hits.clone())
+    }
+
+    async fn vps_private_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        let state = self.lock();
+        state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.private_hits.clone())
     }
 
     async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {

@@ -155,6 +155,9 @@ pub struct VpsObserved {
     /// How often its firewall's rules were met; none where it has no firewall, or nothing is known of these rules yet.
     #[serde(default)]
     pub hits: Option<FirewallHits>,
+    /// The same of its firewall in private networks, all of them together.
+    #[serde(default)]
+    pub private_hits: Option<FirewallHits>,
     /// The addresses that lead to it on this host now, beside private networks; none of one without an interface. Told
     /// beside a fault, where the state alone does not say what became of them.
     #[serde(default)]
@@ -231,6 +234,7 @@ impl VpsObserved {
             traffic: Vec::new(),
             private_traffic: Vec::new(),
             hits: None,
+            private_hits: None,
             routed: None,
         }
     }

@@ -135,6 +135,7 @@ impl<H: Host> Reporter<H> {
                 vps.limits = self.host.vps_limits(vps.id).await;
                 vps.events = self.host.vps_events(vps.id).await;
                 vps.hits = self.host.vps_hits(vps.id).await;
+                vps.private_hits = self.host.vps_private_hits(vps.id).await;
             }
             vps
         };

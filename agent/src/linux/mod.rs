@@ -447,6 +447,7 @@ impl Host for LinuxHost {
         self.net.route(spec.id, &spec.net).await?;
         self.forget_hits(spec.id);
         self.net.guard(spec.id, &spec.net.guard).await?;
+        self.net.private.firewall(spec.id, spec.net.private_firewall.as_ref()).await?;
         self.connect_private(spec).await?;
         self.resize(spec).await
     }
@@ -497,6 +498,10 @@ impl Host for LinuxHost {
 
     async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
         self.known_hits(id)
+    }
+
+    async fn vps_private_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        self.known_private_hits(id)
     }
 
     async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {

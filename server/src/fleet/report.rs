@@ -102,8 +102,7 @@ async fn take_in(
     db::networks::settle(tx, caller.id).await?;
     note_events(tx, &known, &rows, news).await?;
     note_traffic(tx, &known, &rows).await?;
-    let hits = known.iter().map(|v| (v.id.0, (v.generation, v.hits.clone()))).collect();
-    db::firewalls::note_hits(tx, caller.id, &hits).await?;
+    db::firewalls::note_hits(tx, caller.id, &known).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
@@ -271,6 +270,7 @@ fn sane(mut report: Report) -> Result<Report> {
             routed.truncate(MOST_ROUTED);
         }
         vps.hits = vps.hits.take().map(sane_hits);
+        vps.private_hits = vps.private_hits.take().map(sane_hits);
     }
     report.agent_version = text::line(&report.agent_version, 64);
     for n in

@@ -5,6 +5,7 @@
 //! <run>/networks/<network>/ns            the router, while it is there
 //! <run>/networks/<network>/written.json  what was written into it of other hosts
 //! <run>/networks/<network>/rules         the rules that it has
+//! <run>/networks/<network>/walls/<id>    noted while it has rules of that VPS
 //! <run>/networks/<network>/vps/<id>      the interface of a VPS; noted before it is made, removed when it is gone
 //! ```
 //!
@@ -32,6 +33,7 @@ mod nic;
 mod ops;
 mod peers;
 mod router;
+mod walls;
 
 use self::ledger::Ledger;
 pub use self::netns::Netns;
@@ -130,7 +132,8 @@ impl Private {
         self.noted_of(id).iter().collect::<Vec<_>>() != wanted
     }
 
-    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces, cut off if it is isolated.
+    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces, behind its firewall, and cut off if it
+    /// is isolated.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Private::detach`].
@@ -220,8 +223,10 @@ impl Private {
         // before there is anybody who could send
         let mut admission =
             router::isolation(&name, net.guard.isolated) + &router::pin(&name, &nic.mac, true);
+        admission += &self.wall(nic.network, id, net.private_firewall.as_ref())?;
         admission += &self.begin_counting(router, id).await?;
         router::apply(router, admission).await?;
+        self.walled(nic.network, id, net.private_firewall.as_ref())?;
         let changed = match old.filter(same) {
             Some(old) => nic::change(router, &name, &old, nic, inside).await?,
             None => false,
@@ -239,8 +244,10 @@ impl Private {
             Ops::inside(router).await?.remove(&name).await?;
             let mac = self.noted(network, id).map(|nic| nic.mac).filter(|mac| parse_mac(mac).is_ok());
             let unpinned = mac.map(|mac| router::pin(&name, &mac, false));
-            let batch = router::isolation(&name, false) + &unpinned.unwrap_or_default();
+            let mut batch = router::isolation(&name, false) + &unpinned.unwrap_or_default();
+            batch += &self.wall(network, id, None)?;
             self.end_counting(router, id, batch).await?;
+            self.walled(network, id, None)?;
         }
         gone(std::fs::remove_file(self.note(network, id)))?;
         if numbers(&self.path(network).join("vps")).is_empty() {
@@ -400,4 +407,4 @@ fn failed(what: &str, source: io::Error) -> NetError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -121,7 +121,7 @@ pub(super) async fn apply(router: &Netns, batch: String) -> Result<()> {
 }
 
 /// What a router lets pass, and what it counts, as this release has it; members that are there stay. Connections are not
-/// followed: there is nothing to translate, and the hosts' table of them is shared by all.
+/// followed while no member has a firewall ([`super::walls`]): there is nothing to translate.
 pub(super) fn rules() -> String {
     format!(
         r#"table inet {TABLE} {{
@@ -164,6 +164,16 @@ table inet {TABLE} {{
 }}
 "#
     )
+}
+
+/// A table with all its rules, as nft's JSON, in the namespace of this thread.
+pub(super) fn list(table: &str) -> Result<Vec<u8>> {
+    let failed = |source| NetError::Io { what: "running nft (package nftables)".to_owned(), source };
+    let output = Command::new("nft").args(["-j", "list", "table", "inet", table]).output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(NetError::Nft(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
 /// Gives a batch to nft in the namespace of this thread.
