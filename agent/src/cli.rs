@@ -147,6 +147,7 @@ async fn real(run: Run) -> anyhow::Result<ExitCode> {
     let agent = Agent::start(config, host.clone()).await?;
     asked_to_stop().await?;
     agent.stop().await;
+    host.count_traffic().await; // what passed until now is on disk, whatever becomes of the machine
     if let Err(fault) = host.shutdown_support().await {
         tracing::info!(why = fault.message, "what serves all VPSes stays");
     }

@@ -152,6 +152,8 @@ pub trait Host: Send + Sync + 'static {
     /// What the traffic counters of a VPS stand at, running or not, as they were looked at last; those that count now
     /// first. The last count of a VPS that is deleted is told as long as the agent remembers it.
     fn vps_traffic(&self, id: VpsId) -> impl Future<Output = Vec<TrafficCount>> + Send;
+    /// The same of its interfaces in private networks, all of them together.
+    fn vps_private_traffic(&self, id: VpsId) -> impl Future<Output = Vec<TrafficCount>> + Send;
     /// The console of a running guest: its last output first, then whatever comes, until the guest ends. Several may be
     /// open at once; all see the same.
     fn console(&self, id: VpsId) -> impl Future<Output = Result<Self::Console, Fault>> + Send;
@@ -172,6 +174,8 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// How often the rules of a running guest's firewall were met, as seen not long ago; none where nothing is known.
     fn vps_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
+    /// The same of its firewall in private networks, all of them together.
+    fn vps_private_hits(&self, id: VpsId) -> impl Future<Output = Option<FirewallHits>> + Send;
     /// The addresses that lead to a VPS now, beside private networks, and of each /64 its first; none where that cannot be
     /// told.
     fn vps_routed(&self, id: VpsId) -> impl Future<Output = Option<Vec<IpAddr>>> + Send;

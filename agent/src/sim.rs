@@ -93,7 +93,9 @@ struct SimVps {
     limits: Limits,
     events: Vec<VpsEvent>,
     traffic: Vec<TrafficCount>,
+    private_traffic: Vec<TrafficCount>,
     hits: Option<FirewallHits>,
+    private_hits: Option<FirewallHits>,
     routed: Vec<IpAddr>,
 }
 
@@ -206,6 +208,11 @@ impl SimHost {
     /// So many bytes come into a VPS and leave it, in packets of a thousand.
     pub fn pass(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
         self.change(id, |vps| traffic::pass(&mut vps.traffic, in_bytes, out_bytes));
+    }
+
+    /// The same by its private networks.
+    pub fn pass_privately(&self, id: VpsId, in_bytes: i64, out_bytes: i64) {
+        self.change(id, |vps| traffic::pass(&mut vps.private_traffic, in_bytes, out_bytes));
     }
 
     /// The machine restarts: every guest is gone, and nobody saw how.
@@ -397,6 +404,7 @@ impl Host for SimHost {
             v.found.guest = Some(guest.clone());
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.private_hits = spec.net.private_firewall.is_some().then(FirewallHits::default);
             v.routed = addresses(spec);
             v.events.clear();
             v.counts.starts += 1;
@@ -481,6 +489,7 @@ impl Host for SimHost {
             v.counts.applies += 1;
             v.limits = spec.limits;
             v.hits = spec.net.firewall.is_some().then(FirewallHits::default);
+            v.private_hits = spec.net.private_firewall.is_some().then(FirewallHits::default);
             v.routed = addresses(spec);
         });
         Ok(())
@@ -491,6 +500,7 @@ impl Host for SimHost {
         let vps = state.vpses.get(&id)?;
         let guest = vps.found.guest.as_ref()?;
         let age = (Utc::now() - guest.started_at).num_milliseconds().max(0);
+        let private = |f: fn(&TrafficCount) -> i64| vps.private_traffic.first().map_or(0, f);
         Some(VpsMetrics {
             cpu_usec: age.saturating_mul(10),
             memory_bytes: 64 << 20,
@@ -499,6 +509,10 @@ impl Host for SimHost {
             disk_total_bytes: vps.disk_bytes,
             net_in_bytes: age,
             net_out_bytes: age,
+            private_in_bytes: private(|p| p.in_bytes),
+            private_out_bytes: private(|p| p.out_bytes),
+            private_in_packets: private(|p| p.in_packets),
+            private_out_packets: private(|p| p.out_packets),
             ..VpsMetrics::default()
         })
     }
@@ -519,6 +533,10 @@ impl Host for SimHost {
 
     async fn vps_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
         self.lock().vpses.get(&id).map(|vps| vps.traffic.clone()).unwrap_or_default()
+    }
+
+    async fn vps_private_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.lock().vpses.get(&id).map(|vps| vps.private_traffic.clone()).unwrap_or_default()
     }
 
     async fn console(&self, id: VpsId) -> Result<tokio::io::DuplexStream, Fault> {
@@ -550,6 +568,11 @@ impl Host for SimHost {
     async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
         let state = self.lock();
         state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.hits.clone())
+    }
+
+    async fn vps_private_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        let state = self.lock();
+        state.vpses.get(&id).filter(|vps| vps.found.guest.is_some()).and_then(|vps| vps.private_hits.clone())
     }
 
     async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {

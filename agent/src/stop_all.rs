@@ -74,6 +74,7 @@ pub async fn stop_all<H: Host>(
     stopped.asked.sort();
     stopped.killed.sort();
     stopped.failed.sort();
+    host.count_traffic().await; // counters go with the machine
     Ok(stopped)
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             floating6: Vec::new(),
             mac: "02:00:00:00:00:02".into(),
             firewall: None,
+            private_firewall: None,
             guard: Guard::default(),
             private: Vec::new(),
             announce_epoch: 0,

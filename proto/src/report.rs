@@ -148,9 +148,16 @@ pub struct VpsObserved {
     /// word may not have been heard, at most 8 in all. Empty where the host does not count.
     #[serde(default)]
     pub traffic: Vec<TrafficCount>,
+    /// The same of its interfaces in private networks, all of them together. It costs nothing, and is no part of what a
+    /// plan includes; so it is told apart, where an older control plane does not look.
+    #[serde(default)]
+    pub private_traffic: Vec<TrafficCount>,
     /// How often its firewall's rules were met; none where it has no firewall, or nothing is known of these rules yet.
     #[serde(default)]
     pub hits: Option<FirewallHits>,
+    /// The same of its firewall in private networks, all of them together.
+    #[serde(default)]
+    pub private_hits: Option<FirewallHits>,
     /// The addresses that lead to it on this host now, beside private networks (of a /64 its first); none of one without
     /// an interface. Told beside a fault, where the state alone does not say what became of them.
     #[serde(default)]
@@ -225,7 +232,9 @@ impl VpsObserved {
             limits: Vec::new(),
             events: Vec::new(),
             traffic: Vec::new(),
+            private_traffic: Vec::new(),
             hits: None,
+            private_hits: None,
             routed: None,
         }
     }
@@ -352,6 +361,18 @@ pub struct VpsMetrics {
     pub net_in_packets: i64,
     /// Packets that left the guest.
     pub net_out_packets: i64,
+    /// Bytes that came into the guest by its private networks; these rise from one guest to the next.
+    #[serde(default)]
+    pub private_in_bytes: i64,
+    /// Bytes that left it by them.
+    #[serde(default)]
+    pub private_out_bytes: i64,
+    /// Packets that came in by them.
+    #[serde(default)]
+    pub private_in_packets: i64,
+    /// Packets that left by them.
+    #[serde(default)]
+    pub private_out_packets: i64,
     /// How often limits were hit.
     #[serde(default)]
     pub hits: LimitHits,

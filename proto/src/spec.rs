@@ -338,6 +338,10 @@ pub struct NetSpec {
     /// The operator's walls around it.
     #[serde(default)]
     pub guard: Guard,
+    /// What may pass by private networks; none: everything may. The addresses of its rules are those of the other end
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_firewall: Option<Firewall>,
     /// Its interfaces in private networks, in the order in which they came.
     #[serde(default)]
     pub private: Vec<PrivateNic>,

@@ -150,13 +150,20 @@ pub struct Traffic {
     pub outgoing: Bytes,
     /// How much may go out for the price of the plan; zero where nothing is said.
     pub included: Bytes,
+    /// Came in and went out by private networks, which is no part of the rest.
+    pub private: (Bytes, Bytes),
 }
 
 impl Traffic {
     fn text(&self) -> String {
-        let Self { incoming, outgoing, included } = self;
+        let Self { incoming, outgoing, included, private: _ } = self;
         let of = if included.0 > 0 { format!(" of {included}") } else { String::new() };
         format!("{outgoing}{of} out, {incoming} in")
+    }
+
+    fn private_text(&self) -> Option<String> {
+        let (incoming, outgoing) = self.private;
+        (incoming.0 > 0 || outgoing.0 > 0).then(|| format!("{outgoing} out, {incoming} in"))
     }
 }
 

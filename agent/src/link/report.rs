@@ -124,6 +124,7 @@ impl<H: Host> Reporter<H> {
     async fn with_figures(&self, vpses: Vec<VpsObserved>, full: bool) -> Vec<VpsObserved> {
         let read = |mut vps: VpsObserved| async {
             vps.traffic = self.host.vps_traffic(vps.id).await;
+            vps.private_traffic = self.host.vps_private_traffic(vps.id).await;
             if vps.fault.is_some() {
                 vps.routed = self.host.vps_routed(vps.id).await;
             }
@@ -134,6 +135,7 @@ impl<H: Host> Reporter<H> {
                 vps.limits = self.host.vps_limits(vps.id).await;
                 vps.events = self.host.vps_events(vps.id).await;
                 vps.hits = self.host.vps_hits(vps.id).await;
+                vps.private_hits = self.host.vps_private_hits(vps.id).await;
             }
             vps
         };

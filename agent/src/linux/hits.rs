@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use berth_proto::{FirewallHits, VpsId};
 
+use super::net::NetError;
 use super::{LinuxHost, lock};
 
 /// Reading lists the whole table, so it is not done for every report.
@@ -19,6 +20,7 @@ pub(super) struct Seen(Mutex<Read>);
 struct Read {
     at: Option<Instant>,
     hits: BTreeMap<VpsId, FirewallHits>,
+    private: BTreeMap<VpsId, FirewallHits>,
     /// How often rules were changed: what was being read meanwhile is of nobody knows which.
     changes: u64,
 }
@@ -33,13 +35,16 @@ impl LinuxHost {
             }
             seen.changes
         };
-        let read = self.net.hits().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "hits of firewalls cannot be read");
-            BTreeMap::new()
-        });
+        let known = |read: Result<BTreeMap<VpsId, FirewallHits>, NetError>| {
+            read.unwrap_or_else(|error| {
+                tracing::warn!(%error, "hits of firewalls cannot be read");
+                BTreeMap::new()
+            })
+        };
+        let (hits, private) = (known(self.net.hits().await), known(self.net.private.hits().await));
         let mut seen = lock(&self.hits.0);
         if seen.changes == changes {
-            (seen.at, seen.hits) = (Some(Instant::now()), read);
+            (seen.at, seen.hits, seen.private) = (Some(Instant::now()), hits, private);
         }
     }
 
@@ -48,10 +53,16 @@ impl LinuxHost {
         lock(&self.hits.0).hits.get(&id).cloned()
     }
 
+    /// The same of its private networks.
+    pub(super) fn known_private_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        lock(&self.hits.0).private.get(&id).cloned()
+    }
+
     /// The rules of a VPS were changed: what was read is not about them.
     pub(super) fn forget_hits(&self, id: VpsId) {
         let mut seen = lock(&self.hits.0);
         seen.changes += 1;
         seen.hits.remove(&id);
+        seen.private.remove(&id);
     }
 }

@@ -1,6 +1,6 @@
 //! What this host is, and what a VPS uses of it.
 
-use berth_proto::{HostFacts, MissingFeature, VpsId, VpsMetrics};
+use berth_proto::{HostFacts, MissingFeature, TrafficCount, VpsId, VpsMetrics};
 
 use super::LinuxHost;
 use super::cgroup::Mode;
@@ -39,6 +39,8 @@ impl LinuxHost {
         let net = self.net.counters(id).unwrap_or_default();
         let stat = std::fs::read_to_string(format!("/sys/block/loop{loop_device}/stat")).unwrap_or_default();
         let io = DiskIo::parse(&stat);
+        let private = self.net.private.counted(id);
+        let private = |f: fn(&TrafficCount) -> i64| private.as_ref().map_or(0, f);
         Some(VpsMetrics {
             cpu_usec: usage.cpu_usec,
             memory_bytes: usage.memory_bytes,
@@ -54,6 +56,10 @@ impl LinuxHost {
             net_out_bytes: net.out_bytes,
             net_in_packets: net.in_packets,
             net_out_packets: net.out_packets,
+            private_in_bytes: private(|p| p.in_bytes),
+            private_out_bytes: private(|p| p.out_bytes),
+            private_in_packets: private(|p| p.in_packets),
+            private_out_packets: private(|p| p.out_packets),
             hits: usage.hits,
         })
     }

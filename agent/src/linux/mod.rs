@@ -8,6 +8,7 @@
 //! ```text
 //! <state>/templates/<sha256>/        unpacked images
 //! <state>/traffic.json               what was counted of all VPSes' traffic
+//! <state>/private-traffic.json       the same of private networks
 //! <state>/blanks/                    formatted disks to copy from
 //! <state>/ids/<id>                   the VPS's range of user ids
 //! <state>/vps/<id>/disk.img          its disk
@@ -119,7 +120,8 @@ impl LinuxHost {
             make_private_dir(dir).map_err(|e| internal(&format!("making {}", dir.display()), &e))?;
         }
         let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?
-            .among_hosts(config.underlay_address, config.vxlan_port);
+            .among_hosts(config.underlay_address, config.vxlan_port)
+            .remembering(state);
         net.ensure().await?;
         let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
         let monitors = Monitors::new(run);
@@ -445,6 +447,7 @@ impl Host for LinuxHost {
         self.net.route(spec.id, &spec.net).await?;
         self.forget_hits(spec.id);
         self.net.guard(spec.id, &spec.net.guard).await?;
+        self.net.private.firewall(spec.id, spec.net.private_firewall.as_ref()).await?;
         self.connect_private(spec).await?;
         self.resize(spec).await
     }
@@ -469,6 +472,10 @@ impl Host for LinuxHost {
         self.known_traffic(id)
     }
 
+    async fn vps_private_traffic(&self, id: VpsId) -> Vec<TrafficCount> {
+        self.net.private.counted(id).into_iter().collect()
+    }
+
     async fn console(&self, id: VpsId) -> Result<UnixStream, Fault> {
         let opened = self.monitors.console(id).await;
         opened.map_err(|e| VpsFault::passing("no_console", format!("the server has no console now: {e}")))
@@ -491,6 +498,10 @@ impl Host for LinuxHost {
 
     async fn vps_hits(&self, id: VpsId) -> Option<FirewallHits> {
         self.known_hits(id)
+    }
+
+    async fn vps_private_hits(&self, id: VpsId) -> Option<FirewallHits> {
+        self.known_private_hits(id)
     }
 
     async fn vps_routed(&self, id: VpsId) -> Option<Vec<IpAddr>> {

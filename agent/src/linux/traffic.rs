@@ -5,6 +5,8 @@
 //! told yet is told afterwards. Lost with the power is what was counted since the file was written last: that happens
 //! with every full report, whether or not the control plane can be reached.
 //!
+//! Private traffic has a ledger of its own ([`super::net::Private::count`]), since its counters go with the interface.
+//!
 //! Readings are taken in one at a time, since an older one that came late would pass for counters that have fallen.
 
 use std::collections::BTreeMap;
@@ -97,9 +99,13 @@ impl LinuxHost {
         };
         let (traffic, vpses) = (self.traffic.clone(), self.config.state_dir.join("vps"));
         let here = move |id: VpsId| vpses.join(id.to_string()).exists();
+        let still_here = here.clone();
         let written = tokio::task::spawn_blocking(move || traffic.take_in(read, here)).await;
         if let Err(error) = written.unwrap_or_else(|e| Err(io::Error::other(e))) {
             tracing::warn!(%error, "traffic cannot be written down, and is not told until it can");
+        }
+        if let Err(error) = self.net.private.count(still_here).await {
+            tracing::warn!(%error, "private traffic cannot be read or written down");
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_proto::{Desired, VpsId};
+use berth_proto::{Desired, VpsId, VpsSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -50,7 +50,8 @@ impl<H: Host> Worker<H> {
             record.troubles.clear(); // a new process may have more luck; a failed create stays failed
         }
         // The kernel's rules may be gone with whoever removed them; said again they hold for sure.
-        if matches!(&stored.desired, Some(Desired::Present(spec)) if spec.net.firewall.is_some()) {
+        let walled = |spec: &VpsSpec| spec.net.firewall.is_some() || spec.net.private_firewall.is_some();
+        if matches!(&stored.desired, Some(Desired::Present(spec)) if walled(spec)) {
             record.applied = None;
         }
         Self {

@@ -131,6 +131,7 @@ impl World {
                 floating6: Vec::new(),
                 mac: format!("02:00:00:00:00:{last:02x}"),
                 firewall: None,
+                private_firewall: None,
                 guard: Guard::default(),
                 private: Vec::new(),
                 announce_epoch: 0,

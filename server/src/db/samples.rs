@@ -40,6 +40,14 @@ pub struct Point {
     pub net_in_packets: f64,
     /// Packets out a second.
     pub net_out_packets: f64,
+    /// Bytes in a second, by private networks.
+    pub private_in_bytes: f64,
+    /// Bytes out a second, by private networks.
+    pub private_out_bytes: f64,
+    /// Packets in a second, by private networks.
+    pub private_in_packets: f64,
+    /// Packets out a second, by private networks.
+    pub private_out_packets: f64,
     /// Times a second that memory was wanted above the limit.
     pub hit_memory_max: f64,
     /// Processes a second that were killed for want of memory.
@@ -98,12 +106,15 @@ pub async fn insert(
         "insert into vps_samples (vps_id, at, cpu_usec, memory_bytes, swap_bytes, pids, disk_used_bytes,
              disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
              net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
-             hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec)
-         select u.id, now(), u.a, u.b, u.c, u.d, u.e, u.f, u.g, u.h, u.i, u.j, u.k, u.l, u.m, u.n, u.o, u.p, u.q
+             hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec,
+             private_in_bytes, private_out_bytes, private_in_packets, private_out_packets)
+         select u.id, now(), u.a, u.b, u.c, u.d, u.e, u.f, u.g, u.h, u.i, u.j, u.k, u.l, u.m, u.n, u.o, u.p, u.q,
+                u.r, u.s, u.t, u.u
          from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                      $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-                     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
-                as u(id, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)
+                     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+                     $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[])
+                as u(id, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u)
          on conflict do nothing",
         &ids,
         &column(|m| m.cpu_usec),
@@ -123,6 +134,10 @@ pub async fn insert(
         &column(|m| m.hits.oom_kills),
         &column(|m| m.hits.pids_max),
         &column(|m| m.hits.cpu_throttled_usec),
+        &column(|m| m.private_in_bytes),
+        &column(|m| m.private_out_bytes),
+        &column(|m| m.private_in_packets),
+        &column(|m| m.private_out_packets),
     )
     .execute(tx)
     .await?;
@@ -147,10 +162,12 @@ pub async fn series(
              select at, extract(epoch from at - lag(at) over w)::float8 as dt, memory_bytes, swap_bytes, disk_used_bytes,
                array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
                      net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
-                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec] as now,
+                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec,
+                     private_in_bytes, private_out_bytes, private_in_packets, private_out_packets] as now,
                lag(array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
                      net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
-                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec]) over w as was
+                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec,
+                     private_in_bytes, private_out_bytes, private_in_packets, private_out_packets]) over w as was
              from vps_samples
              where vps_id = $1 and at > $2::timestamptz - make_interval(secs => $5) and at < $3
              window w as (order by at)
@@ -168,7 +185,9 @@ pub async fn series(
              (sum(d[8]) / sum(dt))::float8 as "net_in_packets!", (sum(d[9]) / sum(dt))::float8 as "net_out_packets!",
              (sum(d[10]) / sum(dt))::float8 as "hit_memory_max!", (sum(d[11]) / sum(dt))::float8 as "hit_oom_kills!",
              (sum(d[12]) / sum(dt))::float8 as "hit_pids_max!",
-             (sum(d[13]) / sum(dt) / 10000)::float8 as "cpu_throttled_percent!"
+             (sum(d[13]) / sum(dt) / 10000)::float8 as "cpu_throttled_percent!",
+             (sum(d[14]) / sum(dt))::float8 as "private_in_bytes!", (sum(d[15]) / sum(dt))::float8 as "private_out_bytes!",
+             (sum(d[16]) / sum(dt))::float8 as "private_in_packets!", (sum(d[17]) / sum(dt))::float8 as "private_out_packets!"
            from deltas group by 1 order by 1"#,
         vps,
         from,

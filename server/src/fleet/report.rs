@@ -102,8 +102,7 @@ async fn take_in(
     db::networks::settle(tx, caller.id).await?;
     note_events(tx, &known, &rows, news).await?;
     note_traffic(tx, &known, &rows).await?;
-    let hits = known.iter().map(|v| (v.id.0, (v.generation, v.hits.clone()))).collect();
-    db::firewalls::note_hits(tx, caller.id, &hits).await?;
+    db::firewalls::note_hits(tx, caller.id, &known).await?;
     if host.sample {
         db::samples::insert(tx, caller.id, report.metrics.as_ref(), &known).await?;
     }
@@ -266,10 +265,12 @@ fn sane(mut report: Report) -> Result<Report> {
         sane_limits(&mut vps.limits);
         sane_events(&mut vps.events);
         sane_traffic(&mut vps.traffic);
+        sane_traffic(&mut vps.private_traffic);
         if let Some(routed) = &mut vps.routed {
             routed.truncate(MOST_ROUTED);
         }
         vps.hits = vps.hits.take().map(sane_hits);
+        vps.private_hits = vps.private_hits.take().map(sane_hits);
     }
     report.agent_version = text::line(&report.agent_version, 64);
     for n in
@@ -375,6 +376,10 @@ fn sane_vps_metrics(mut m: VpsMetrics) -> VpsMetrics {
         &mut m.net_out_bytes,
         &mut m.net_in_packets,
         &mut m.net_out_packets,
+        &mut m.private_in_bytes,
+        &mut m.private_out_bytes,
+        &mut m.private_in_packets,
+        &mut m.private_out_packets,
         &mut m.hits.memory_max,
         &mut m.hits.oom_kills,
         &mut m.hits.pids_max,

@@ -34,7 +34,7 @@ fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<G
         series,
     };
     let memory = Some(vps.memory_bytes as f64);
-    vec![
+    let mut graphs = vec![
         graph("cpu", "CPU", Unit::Percent, None, vec![one("CPU", &|p| p.cpu_percent / cores)]),
         graph("memory", "Memory", Unit::Bytes, memory, vec![one("memory", &|p| p.memory_bytes)]),
         graph(
@@ -51,7 +51,13 @@ fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<G
             None,
             vec![one("read", &|p| p.disk_read_bytes), one("write", &|p| p.disk_write_bytes)],
         ),
-    ]
+    ];
+    if points.iter().any(|p| p.private_in_packets > 0.0 || p.private_out_packets > 0.0) {
+        let series =
+            vec![one("in", &|p| p.private_in_bytes * 8.0), one("out", &|p| p.private_out_bytes * 8.0)];
+        graphs.push(graph("private", "Private networks", Unit::BitsPerSecond, None, series));
+    }
+    graphs
 }
 
 /// One value for each step of the range. Points outside of it are left out.
@@ -91,6 +97,10 @@ mod tests {
             net_out_bytes: 0.0,
             net_in_packets: 0.0,
             net_out_packets: 0.0,
+            private_in_bytes: 0.0,
+            private_out_bytes: 0.0,
+            private_in_packets: 0.0,
+            private_out_packets: 0.0,
             hit_memory_max: 0.0,
             hit_oom_kills: 0.0,
             hit_pids_max: 0.0,

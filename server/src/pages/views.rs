@@ -106,6 +106,7 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
             incoming: Bytes(vps.traffic_in),
             outgoing: Bytes(vps.traffic_out),
             included: Bytes(vps.included_traffic),
+            private: (Bytes(vps.private_in), Bytes(vps.private_out)),
         },
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         ipv6: vps.ipv6().map(|net| own_ipv6(net).addr().to_string()),

@@ -159,7 +159,7 @@ impl Snapshot {
 }
 
 /// What the agent has that belongs to no VPS alone.
-const SHARED: [&str; 3] = ["templates", "blanks", "traffic.json"];
+const SHARED: [&str; 4] = ["templates", "blanks", "traffic.json", "private-traffic.json"];
 
 fn directories(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();

@@ -269,6 +269,12 @@ impl World {
         there.for_each(|host| host.sim.pass(VpsId(id), in_bytes, out_bytes));
     }
 
+    /// The same by its private networks.
+    pub fn pass_privately(&self, id: i64, in_bytes: i64, out_bytes: i64) {
+        let there = self.hosts.iter().filter(|host| host.sim.look(VpsId(id)).disk);
+        there.for_each(|host| host.sim.pass_privately(VpsId(id), in_bytes, out_bytes));
+    }
+
     /// `poweroff` by root of the guest.
     pub async fn halt_from_inside(&self, id: i64) {
         let _running = self.started_at(id).await;

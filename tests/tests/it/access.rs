@@ -252,6 +252,8 @@ async fn the_description_has_what_was_promised() {
         ("get", "/berth/v1/servers/{id}/events"),
         ("get", "/berth/v1/servers/{id}/traffic"),
         ("get", "/berth/v1/servers/{id}/network"),
+        ("get", "/berth/v1/firewalls/{id}"),
+        ("put", "/berth/v1/firewalls/{id}"),
         ("get", "/berth/v1/firewalls/{id}/hits"),
         ("post", "/berth/v1/firewalls/{id}/actions/set_rules"),
         ("put", "/admin/v1/servers/{id}/isolation"),

@@ -202,3 +202,88 @@ async fn changes_at_the_same_time_agree_in_the_end() {
     w.settled().await;
     w.finish().await;
 }
+
+/// What the host of a server has been told about private networks.
+async fn told_privately(w: &World, id: i64) -> Option<Firewall> {
+    let (firewall,): (Option<Value>,) = sqlx::query_as("select private_firewall from vps where id = $1")
+        .bind(id)
+        .fetch_one(w.inventory())
+        .await
+        .expect("the server is there");
+    firewall.map(|json| serde_json::from_value(json).expect("the protocol's own type"))
+}
+
+#[tokio::test]
+async fn a_firewall_holds_in_private_networks_when_its_tenant_wants_that() {
+    let w = World::start().await;
+    let id = w.running(&w.create("web").await).await;
+    let rule = |port: &str| json!({"direction": "in", "protocol": "tcp", "port": port, "source_ips": ["10.0.0.0/8"]});
+    let inner = create(&w, "inner", &json!([rule("5432")]), &server(id)).await;
+    let outer = create(&w, "outer", &json!([ssh()]), &server(id)).await;
+    let path = |firewall: &Value| format!("/berth/v1/firewalls/{}", firewall["id"]);
+    assert_eq!(
+        w.api.get(&path(&inner)).await.expect(200),
+        json!({"firewall": {"id": inner["id"], "private": false}})
+    );
+    assert_eq!(told_privately(&w, id).await, None, "as with hcloud, private networks are open");
+
+    let change = async |firewall: &Value, body: Value| {
+        let changed = w.api.put(&path(firewall), body).await.expect(200);
+        for action in changed["actions"].as_array().expect("a list") {
+            assert_eq!(action["command"], "apply_firewall");
+            w.api.succeeded(action).await;
+        }
+        changed
+    };
+    let changed = change(&inner, json!({"private": true})).await;
+    assert_eq!(
+        (&changed["firewall"]["private"], changed["actions"].as_array().map(Vec::len)),
+        (&json!(true), Some(1))
+    );
+    let inside = told_privately(&w, id).await.expect("rules");
+    assert_eq!(
+        (inside.inbound.len(), inside.inbound[0].ports),
+        (1, Some((5432, 5432))),
+        "not those of the other"
+    );
+    for body in [json!({"private": true}), json!({})] {
+        assert_eq!(change(&inner, body).await["actions"], json!([]), "nothing changes");
+    }
+    // new rules reach both sides, and what they would change is told beforehand for both
+    let rules = json!({"rules": [rule("6432")]});
+    let tried = format!("{}/actions/set_rules?dry_run=true", path(&inner));
+    let tried = w.api.post(&tried, rules.clone()).await.expect(200)["changes"][0].take();
+    for (list, port) in
+        [("added", "6432"), ("removed", "5432"), ("private_added", "6432"), ("private_removed", "5432")]
+    {
+        assert_eq!(tried[list][0]["port"], port, "{list}: {tried}");
+    }
+    let begun = act(&w, &inner, "set_rules", rules).await.expect(201);
+    for action in begun["actions"].as_array().expect("a list") {
+        w.api.succeeded(action).await;
+    }
+    assert_eq!(told_privately(&w, id).await.expect("rules").inbound[0].ports, Some((6432, 6432)));
+    // a server that comes by its labels, or names it as it is made
+    let labelled = act(&w, &inner, "apply_to_resources", json!({"apply_to": labelled("tier=db")})).await;
+    labelled.expect(201);
+    let body = json!({"name": "db", "server_type": w.plan, "image": w.image, "labels": {"tier": "db"}});
+    let db = w.running(&w.api.post("/v1/servers", body).await.expect(201)).await;
+    assert!(told_privately(&w, db).await.is_some());
+    w.api.put(&format!("/v1/servers/{db}"), json!({"labels": {}})).await.expect(200);
+    assert_eq!(told_privately(&w, db).await, None);
+
+    change(&outer, json!({"private": true})).await;
+    assert_eq!(told_privately(&w, id).await.expect("rules").inbound.len(), 2);
+    change(&outer, json!({"private": false})).await;
+    change(&inner, json!({"private": false})).await;
+    assert_eq!(told_privately(&w, id).await, None);
+    assert_eq!(told(&w, id).await.expect("rules").inbound.len(), 2, "outside nothing has changed");
+
+    // wrong values, and others' firewalls
+    assert_eq!(w.api.put(&path(&inner), json!({"private": "yes"})).await.status, 422);
+    w.readonly.put(&path(&inner), json!({"private": true})).await.refused(403, "token_readonly");
+    let other = w.in_other_project();
+    other.api.get(&path(&inner)).await.refused(404, "not_found");
+    other.api.put(&path(&inner), json!({"private": true})).await.refused(404, "not_found");
+    w.finish().await;
+}

@@ -286,7 +286,7 @@ async fn hits_of_rules_are_told_and_other_rules_are_tried() {
     host.runs(id, Utc::now(), |_| {}).await;
     assert_eq!(
         hits(one).await,
-        json!({"server": id, "rules": null, "dropped_in": null, "dropped_out": null})
+        json!({"server": id, "rules": null, "dropped_in": null, "dropped_out": null, "private": null})
     );
     let hit = |rule, packets| RuleHits { rule, hits: Hits { packets, bytes: packets * 60 } };
     let told = FirewallHits {
@@ -330,6 +330,14 @@ async fn hits_of_rules_are_told_and_other_rules_are_tried() {
     host.runs(id, Utc::now(), |seen| (seen.generation, seen.hits) = (old, Some(told))).await;
     assert_eq!(hits(one).await["rules"], Value::Null);
     w.in_other_project().api.get(&format!("/berth/v1/firewalls/{one}/hits")).await.refused(404, "not_found");
+
+    // in private networks, for the firewall that holds there
+    w.api.put(&format!("/berth/v1/firewalls/{one}"), json!({"private": true})).await.expect(200);
+    let told = FirewallHits { inbound: vec![hit(0, 4)], ..FirewallHits::default() };
+    host.runs(id, Utc::now(), |seen| seen.private_hits = Some(told.clone())).await;
+    let shown = hits(one).await;
+    assert_eq!((&shown["private"]["rules"], &shown["rules"]), (&json!([count(4)]), &Value::Null));
+    assert_eq!(hits(two).await["private"], Value::Null);
     host.runs(id, Utc::now(), |_| {}).await;
     w.finish_with_orphans().await;
 }

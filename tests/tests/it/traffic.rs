@@ -150,3 +150,89 @@ async fn agents_tell_what_passed_whatever_restarts() {
     assert!(html.contains("Traffic this month</dt><dd>48.8 KB"), "{html}");
     w.finish().await;
 }
+
+#[tokio::test]
+async fn private_traffic_is_told_apart_and_costs_nothing() {
+    let w = World::builder().hosts(0).start().await;
+    let mut host = RawHost::enrol(&w, "raw").await;
+    let created = w.create("web").await;
+    let id = created["server"]["id"].as_i64().expect("an id");
+    let started = Utc::now();
+    w.sql("update plans set included_traffic = 1000, over_traffic = 'suspend'").await;
+    for (public, private, expected) in [
+        (vec![count("a", 100, 200)], vec![count("p", 5000, 70_000)], (5000, 70_000)),
+        (vec![count("a", 100, 200)], vec![count("p", 5000, 70_000)], (5000, 70_000)), // repeated
+        (vec![count("a", 100, 200)], vec![], (5000, 70_000)),                         // an older agent
+        (vec![count("a", 100, 200)], vec![count("p", 4000, 80_000)], (5000, 80_000)),
+        // the same name is another epoch there
+        (vec![count("a", 100, 200)], vec![count("a", 1, 2), count("p", 4000, 9)], (5001, 80_002)),
+        (vec![count("a", 100, 200)], vec![count("no such-epoch", 9, 9), count("q", -1, 5)], (5001, 80_002)),
+    ] {
+        let tell = |seen: &mut VpsObserved| {
+            seen.traffic.clone_from(&public);
+            seen.private_traffic.clone_from(&private);
+        };
+        host.runs(id, started, tell).await;
+        assert_eq!(used(&w, id).await, (100, 200), "what is paid for is public");
+        let month = months(&w, id).await.remove(0);
+        assert_eq!((&month["in_bytes"], &month["out_packets"]), (&json!(100), &json!(20)));
+        let told = &month["private"];
+        assert_eq!((&told["in_bytes"], &told["out_bytes"]), (&json!(expected.0), &json!(expected.1)));
+    }
+    let month = months(&w, id).await.remove(0);
+    assert_eq!(month["private"]["in_packets"], json!(500));
+    // private traffic alone makes a month, too
+    let created = w.create("db").await;
+    let other = created["server"]["id"].as_i64().expect("an id");
+    host.runs(other, started, |seen| seen.private_traffic = vec![count("p", 7, 8)]).await;
+    assert_eq!(months(&w, other).await[0]["private"]["out_bytes"], json!(8));
+    assert_eq!(used(&w, other).await, (0, 0));
+    let climbed = w.scalar("select count(*) from vps where traffic_percent > 0 or traffic_suspended").await;
+    assert_eq!(climbed, 0);
+    w.finish_with_orphans().await;
+}
+
+#[tokio::test]
+async fn agents_tell_private_traffic_and_pages_and_graphs_show_it() {
+    let mut w = World::start().await;
+    let id = w.running(&w.create("web").await).await;
+    let browser = super::dashboard::member(&w).await;
+    let project = w.scalar("select id from projects where name = 'mine'").await;
+    let page = format!("/projects/{project}/servers/{id}");
+    assert!(!browser.get(&page).await.expect(200).contains("By private networks"));
+    w.pass_privately(id, 3_000_000, 2_000_000);
+    w.restart_agent(0).await;
+    until("private traffic to be known", Duration::from_secs(60), async || {
+        let month = months(&w, id).await.remove(0);
+        match (month["private"]["in_bytes"].as_i64(), month["private"]["out_bytes"].as_i64()) {
+            (Some(3_000_000), Some(2_000_000)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let html = browser.get(&page).await.expect(200);
+    assert!(html.contains("By private networks</dt><dd>1.9 MB out, 2.9 MB in"), "{html}");
+
+    // two samples half a minute apart, of another time
+    for (second, bytes) in [(0, 0), (30, 30_000)] {
+        w.sql(&format!(
+            "insert into vps_samples (vps_id, at, cpu_usec, memory_bytes, swap_bytes, pids, disk_used_bytes,
+                 disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops, net_in_bytes, net_out_bytes,
+                 net_in_packets, net_out_packets, private_in_bytes, private_out_packets)
+             values ({id}, '2026-01-01T00:00:00Z'::timestamptz + interval '{second} s', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                     0, 0, {bytes}, {bytes} / 100)"
+        ))
+        .await;
+    }
+    let metrics = format!(
+        "/v1/servers/{id}/metrics?type=network,private_network&start=2026-01-01T00:00:00Z&end=2026-01-01T00:01:00Z&step=60"
+    );
+    let series = w.api.get(&metrics).await.expect(200)["metrics"]["time_series"].take();
+    let value = |name: &str| {
+        series[name]["values"][0][1].as_str().expect("a value").parse::<f64>().expect("a number")
+    };
+    assert_eq!(value("private_network.bandwidth.in"), 1000.0);
+    assert_eq!(value("private_network.pps.out"), 10.0);
+    assert_eq!(value("network.0.bandwidth.in"), 0.0);
+    w.finish().await;
+}

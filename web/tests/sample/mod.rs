@@ -166,6 +166,7 @@ pub(crate) fn live() -> ServerLive {
                 incoming: Bytes(12 * GIB),
                 outgoing: Bytes(90 * GIB),
                 included: Bytes(1024 * GIB),
+                private: (Bytes(3 * GIB), Bytes(2 * GIB)),
             },
             ipv4: Some("10.80.0.5".into()),
             ipv6: Some("2001:db8:0:5::1".into()),

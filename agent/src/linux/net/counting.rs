@@ -11,6 +11,8 @@
 //! Counters are named `traffic_<id>_<epoch>_in` and `…_out`. The epoch is chosen at random when they are made, so that
 //! counters that begin at zero (after a boot of the host, or when somebody has flushed the table) are never taken for
 //! those of before.
+//!
+//! Routers of private networks count in the same way ([`super::private`]), by the same maps in tables of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -93,9 +95,9 @@ impl Net {
 }
 
 /// Bytes and packets.
-type Sum = (i64, i64);
+pub(super) type Sum = (i64, i64);
 
-fn count(epoch: u64, came: Sum, went: Sum) -> TrafficCount {
+pub(super) fn count(epoch: u64, came: Sum, went: Sum) -> TrafficCount {
     TrafficCount {
         epoch: format!("{epoch:016x}"),
         in_bytes: came.0,
@@ -111,8 +113,8 @@ fn name(id: VpsId, epoch: u64, direction: &str) -> String {
 
 const DIRECTIONS: [(&str, &str); 2] = [("in", "received"), ("out", "sent")];
 
-/// May come before the table is whole, so it names the maps as well.
-fn begin(table: &str, id: VpsId, epoch: u64, interface: &str) -> String {
+/// Begins to count. May come before the table is whole, so it names the maps as well.
+pub(super) fn begin(table: &str, id: VpsId, epoch: u64, interface: &str) -> String {
     let mut batch = format!("add table inet {table}\n");
     for (direction, map) in DIRECTIONS {
         let counter = name(id, epoch, direction);
@@ -126,7 +128,7 @@ fn begin(table: &str, id: VpsId, epoch: u64, interface: &str) -> String {
 }
 
 /// Adding first makes taking away succeed whether or not it was there; nft before 1.0.7 has no other way.
-fn end(table: &str, id: VpsId, epoch: u64, interface: &str) -> String {
+pub(super) fn end(table: &str, id: VpsId, epoch: u64, interface: &str) -> String {
     let mut batch = begin(table, id, epoch, interface);
     for (direction, map) in DIRECTIONS {
         let counter = name(id, epoch, direction);
@@ -149,14 +151,22 @@ async fn listed(table: &str) -> Result<BTreeMap<(VpsId, u64), [Sum; 2]>> {
     Ok(parse(&output.stdout))
 }
 
-/// Others' counters, and halves of pairs, are passed over.
 fn parse(json: &[u8]) -> BTreeMap<(VpsId, u64), [Sum; 2]> {
     let listed: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
-    let mut found: BTreeMap<(VpsId, u64), [Option<Sum>; 2]> = BTreeMap::new();
-    for counter in listed["nftables"].as_array().into_iter().flatten().map(|item| &item["counter"]) {
-        let Some((id, epoch, direction)) = counter["name"].as_str().and_then(parse_name) else { continue };
+    let all = listed["nftables"].as_array().into_iter().flatten().filter_map(|item| {
+        let counter = &item["counter"];
         let sum = counter["bytes"].as_i64().zip(counter["packets"].as_i64());
-        found.entry((id, epoch)).or_default()[direction] = sum;
+        Some((counter["name"].as_str()?.to_owned(), sum?))
+    });
+    pairs(all)
+}
+
+/// In and out, by VPS and epoch. Others' counters, and halves of pairs, are passed over.
+pub(super) fn pairs(all: impl IntoIterator<Item = (String, Sum)>) -> BTreeMap<(VpsId, u64), [Sum; 2]> {
+    let mut found: BTreeMap<(VpsId, u64), [Option<Sum>; 2]> = BTreeMap::new();
+    for (name, sum) in all {
+        let Some((id, epoch, direction)) = parse_name(&name) else { continue };
+        found.entry((id, epoch)).or_default()[direction] = Some(sum);
     }
     found.into_iter().filter_map(|(key, [came, went])| Some((key, [came?, went?]))).collect()
 }

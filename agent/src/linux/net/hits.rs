@@ -26,7 +26,18 @@ impl Net {
     }
 }
 
-fn parse(json: &[u8]) -> BTreeMap<VpsId, FirewallHits> {
+/// Both together.
+pub(super) fn sum(to: &mut FirewallHits, more: &FirewallHits) {
+    for (rules, others) in [(&mut to.inbound, &more.inbound), (&mut to.outbound, &more.outbound)] {
+        others.iter().for_each(|other| add(rules, other.rule, other.hits));
+    }
+    for (hits, other) in [(&mut to.dropped_in, more.dropped_in), (&mut to.dropped_out, more.dropped_out)] {
+        hits.packets += other.packets;
+        hits.bytes += other.bytes;
+    }
+}
+
+pub(super) fn parse(json: &[u8]) -> BTreeMap<VpsId, FirewallHits> {
     let listed: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
     let mut all = BTreeMap::<VpsId, FirewallHits>::new();
     for rule in listed["nftables"].as_array().into_iter().flatten().map(|item| &item["rule"]) {

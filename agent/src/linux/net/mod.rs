@@ -20,6 +20,7 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 mod counters;
 mod counting;
+mod dump;
 mod firewall;
 mod floating;
 mod forward6;
@@ -121,6 +122,13 @@ impl Net {
             metadata_port: AtomicU16::new(0),
             gateway: gateway::Gateway::new(run_dir),
         })
+    }
+
+    /// Remembers in `state_dir` what private traffic was counted, so that it is known when the machine was booted.
+    #[must_use]
+    pub fn remembering(mut self, state_dir: &Path) -> Self {
+        self.private.remember_in(state_dir);
+        self
     }
 
     /// Makes the table, so that no guest runs without it. What stands in it of an earlier agent stays, but for chains

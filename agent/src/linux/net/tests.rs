@@ -73,6 +73,7 @@ pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
         floating6: Vec::new(),
         mac: mac.to_owned(),
         firewall: None,
+        private_firewall: None,
         guard: Guard::default(),
         private: Vec::new(),
         announce_epoch: 0,

@@ -1,4 +1,4 @@
-//! `/servers/{id}/traffic`: what came in and went out, month by month.
+//! `/servers/{id}/traffic`: what came in and went out, month by month, by public and by private networks.
 
 use axum::extract::State;
 use chrono::NaiveDate;
@@ -30,12 +30,29 @@ struct Month {
     in_packets: i64,
     out_bytes: i64,
     out_packets: i64,
+    private: Private,
+}
+
+/// Traffic of private networks, all of them together. It costs nothing, and is no part of the rest.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = berth::PrivateTraffic)]
+struct Private {
+    in_bytes: i64,
+    in_packets: i64,
+    out_bytes: i64,
+    out_packets: i64,
 }
 
 impl From<traffic::Month> for Month {
     fn from(month: traffic::Month) -> Self {
-        let traffic::Month { begins, ends, in_bytes, in_packets, out_bytes, out_packets } = month;
-        Self { begins, ends, in_bytes, in_packets, out_bytes, out_packets }
+        let traffic::Month { begins, ends, in_bytes, in_packets, out_bytes, out_packets, .. } = month;
+        let private = Private {
+            in_bytes: month.private_in_bytes,
+            in_packets: month.private_in_packets,
+            out_bytes: month.private_out_bytes,
+            out_packets: month.private_out_packets,
+        };
+        Self { begins, ends, in_bytes, in_packets, out_bytes, out_packets, private }
     }
 }
 
@@ -47,7 +64,8 @@ struct TrafficResponse {
     meta: Meta,
 }
 
-/// Lists what came into a server and went out of it, month by month. Months begin on the day that the operator has set.
+/// Lists what came into a server and went out of it, month by month, and apart from it what passed by private networks.
+/// Months begin on the day that the operator has set.
 #[utoipa::path(get, path = "/servers/{id}/traffic", tag = "berth: traffic", security(("token" = [])),
     params(
         ("id" = i64, Path),

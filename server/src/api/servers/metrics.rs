@@ -28,8 +28,9 @@ const MIN_STEP: i64 = 10;
 /// A series: its name, and what it takes from a point.
 type Series = (&'static str, fn(&Point) -> f64);
 
-/// The series of each type. `memory` and `limits` are ours: the latter tells how often limits were hit, a second.
-const TYPES: [(&str, &[Series]); 5] = [
+/// The series of each type. `private_network`, `memory` and `limits` are ours: the last tells how often limits were hit, a
+/// second. What passes by private networks is no part of `network`.
+const TYPES: [(&str, &[Series]); 6] = [
     ("cpu", &[("cpu", |p| p.cpu_percent)]),
     (
         "disk",
@@ -47,6 +48,15 @@ const TYPES: [(&str, &[Series]); 5] = [
             ("network.0.pps.out", |p| p.net_out_packets),
             ("network.0.bandwidth.in", |p| p.net_in_bytes),
             ("network.0.bandwidth.out", |p| p.net_out_bytes),
+        ],
+    ),
+    (
+        "private_network",
+        &[
+            ("private_network.pps.in", |p| p.private_in_packets),
+            ("private_network.pps.out", |p| p.private_out_packets),
+            ("private_network.bandwidth.in", |p| p.private_in_bytes),
+            ("private_network.bandwidth.out", |p| p.private_out_bytes),
         ],
     ),
     ("memory", &[("memory", |p| p.memory_bytes), ("swap", |p| p.swap_bytes)]),
@@ -109,7 +119,10 @@ impl Wanted {
             series.extend_from_slice(of_type);
         }
         if series.is_empty() {
-            return Err(Error::invalid("type", "is required: cpu, disk, network, memory or limits"));
+            return Err(Error::invalid(
+                "type",
+                "is required: cpu, disk, network, private_network, memory or limits",
+            ));
         }
         let time = |name: &str| {
             let text = query.one(name).ok_or_else(|| Error::invalid(name, "is required"))?;
@@ -140,7 +153,7 @@ impl Wanted {
 #[utoipa::path(get, path = "/servers/{id}/metrics", tag = "servers", security(("token" = [])),
     params(
         ("id" = i64, Path),
-        ("type" = Vec<String>, Query, description = "cpu, disk, network, memory, limits"),
+        ("type" = Vec<String>, Query, description = "cpu, disk, network, private_network, memory, limits"),
         ("start" = String, Query, description = "ISO 8601"),
         ("end" = String, Query, description = "ISO 8601"),
         ("step" = Option<String>, Query, description = "Seconds; made longer when there would be over 500 points"),

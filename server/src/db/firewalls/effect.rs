@@ -1,6 +1,7 @@
-//! What a project's firewalls mean for each of its VPSes.
+//! What a project's firewalls mean for each of its VPSes: at its public interface all of them, in private networks those
+//! whose tenant wants them there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_proto::Firewall;
 use sqlx::PgConnection;
@@ -16,17 +17,31 @@ use crate::ids::{FirewallId, HostId, ProjectId, VpsId};
 /// All firewalls of a project and whom they are applied to.
 pub(super) struct All {
     pub(super) rules: BTreeMap<i64, Vec<Rule>>,
+    private: BTreeSet<i64>,
     by_vps: Vec<(i64, i64)>,
     by_selector: Vec<(i64, Selector)>,
+}
+
+/// What holds for one VPS.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Walls {
+    /// Its firewalls, in the order of their ids.
+    members: Vec<i64>,
+    /// What they mean together; none: everything passes.
+    pub(super) public: Option<Firewall>,
+    /// The same in private networks.
+    pub(super) private: Option<Firewall>,
 }
 
 impl All {
     pub(super) async fn read(tx: &mut PgConnection, project: ProjectId) -> Result<Self> {
         let rules = sqlx::query!(
-            r#"select id, rules as "rules: Json<Vec<Rule>>" from firewalls where project_id = $1"#,
+            r#"select id, private, rules as "rules: Json<Vec<Rule>>" from firewalls where project_id = $1"#,
             project.0
         );
-        let rules = rules.fetch_all(&mut *tx).await?.into_iter().map(|row| (row.id, row.rules.0)).collect();
+        let rows = rules.fetch_all(&mut *tx).await?;
+        let private = rows.iter().filter(|row| row.private).map(|row| row.id).collect();
+        let rules = rows.into_iter().map(|row| (row.id, row.rules.0)).collect();
         let targets = sqlx::query!(
             "select firewall_id, vps_id, selector from firewall_targets t
              join firewalls f on f.id = t.firewall_id where f.project_id = $1",
@@ -39,11 +54,11 @@ impl All {
                 by_selector.push((row.firewall_id, Selector::parse(&text)?));
             }
         }
-        Ok(Self { rules, by_vps, by_selector })
+        Ok(Self { rules, private, by_vps, by_selector })
     }
 
-    /// The firewalls of a VPS with these labels, in the order of their ids, and what they mean together.
-    pub(super) fn of(&self, vps: VpsId, labels: &Labels) -> Result<(Vec<i64>, Option<Firewall>)> {
+    /// What holds for a VPS with these labels.
+    pub(super) fn of(&self, vps: VpsId, labels: &Labels) -> Result<Walls> {
         let named = self.by_vps.iter().filter(|(_, id)| *id == vps.0).map(|(firewall, _)| *firewall);
         let labelled = self
             .by_selector
@@ -60,15 +75,17 @@ impl All {
             );
             return Err(Error::LimitExceeded(message));
         }
-        let firewall = merged(ids.iter().filter_map(|id| self.rules.get(id)));
-        let count = firewall.as_ref().map_or(0, effective);
+        let public = merged(ids.iter().filter_map(|id| self.rules.get(id)));
+        let private = ids.iter().filter(|id| self.private.contains(id));
+        let private = merged(private.filter_map(|id| self.rules.get(id)));
+        let count = public.as_ref().map_or(0, effective);
         if count > MAX_EFFECTIVE {
             let message = format!(
                 "server {vps} would have {count} effective rules; at most {MAX_EFFECTIVE} are possible"
             );
             return Err(Error::LimitExceeded(message));
         }
-        Ok((ids, firewall))
+        Ok(Walls { members: ids, public, private })
     }
 }
 
@@ -87,6 +104,7 @@ pub(super) async fn everywhere(tx: &mut PgConnection, project: ProjectId) -> Res
     let all = All::read(tx, project).await?;
     let vpses = sqlx::query!(
         r#"select v.id, v.host_id, v.labels as "labels: Json<Labels>", v.firewall as "firewall: Json<Firewall>",
+                  v.private_firewall as "private_firewall: Json<Firewall>",
                   array(select firewall_id from vps_firewalls m where m.vps_id = v.id order by 1) as "members!"
            from vps v where v.project_id = $1 and v.deleting_at is null and v.deleted_at is null order by v.id"#,
         project.0
@@ -94,9 +112,14 @@ pub(super) async fn everywhere(tx: &mut PgConnection, project: ProjectId) -> Res
     let mut different = Vec::new();
     for vps in vpses.fetch_all(&mut *tx).await? {
         let id = VpsId(vps.id);
-        let (members, firewall) = all.of(id, &vps.labels)?;
-        if members != vps.members || firewall != vps.firewall.map(|json| json.0) {
-            different.push((id, HostId(vps.host_id), members, firewall));
+        let walls = all.of(id, &vps.labels)?;
+        let before = Walls {
+            members: vps.members,
+            public: vps.firewall.map(|json| json.0),
+            private: vps.private_firewall.map(|json| json.0),
+        };
+        if walls != before {
+            different.push((id, HostId(vps.host_id), walls));
         }
     }
     let mut hosts: Vec<i64> = different.iter().map(|(_, host, ..)| host.0).collect();
@@ -105,10 +128,10 @@ pub(super) async fn everywhere(tx: &mut PgConnection, project: ProjectId) -> Res
     let held = sqlx::query_scalar!("select id from hosts where id = any($1) order by id for update", &hosts);
     held.fetch_all(&mut *tx).await?;
     let mut changes = Changes { vpses: Vec::new(), hosts: hosts.into_iter().map(HostId).collect() };
-    for (id, host, members, firewall) in different {
-        let generation = tell(tx, id, host, firewall.as_ref()).await?;
+    for (id, host, walls) in different {
+        let generation = tell(tx, id, host, &walls).await?;
         changes.vpses.extend(generation.map(|generation| (id, generation)));
-        write_members(tx, id, &members).await?;
+        write_members(tx, id, &walls.members).await?;
     }
     Ok(changes)
 }
@@ -145,10 +168,15 @@ pub(in crate::db) async fn at_birth(
             return Err(Error::invalid("firewalls", format!("firewall {id} not found")));
         }
     }
-    let (members, firewall) = All::read(tx, project).await?.of(vps, labels)?;
-    let written = sqlx::query!("update vps set firewall = $2 where id = $1", vps.0, firewall.map(Json) as _);
+    let walls = All::read(tx, project).await?.of(vps, labels)?;
+    let written = sqlx::query!(
+        "update vps set firewall = $2, private_firewall = $3 where id = $1",
+        vps.0,
+        walls.public.map(Json) as _,
+        walls.private.map(Json) as _
+    );
     written.execute(&mut *tx).await?;
-    write_members(tx, vps, &members).await
+    write_members(tx, vps, &walls.members).await
 }
 
 /// Applies what follows from new labels of a VPS. The caller holds the project's row by [`hold_still`] and then the
@@ -160,27 +188,31 @@ pub(in crate::db) async fn relabelled(
     host: HostId,
     labels: &Labels,
 ) -> Result<Option<i64>> {
-    let (members, firewall) = All::read(tx, project).await?.of(vps, labels)?;
-    let now =
-        sqlx::query_scalar!(r#"select firewall as "firewall: Json<Firewall>" from vps where id = $1"#, vps.0);
-    let now = now.fetch_one(&mut *tx).await?.map(|json| json.0);
-    write_members(tx, vps, &members).await?;
-    if now == firewall { Ok(None) } else { tell(tx, vps, host, firewall.as_ref()).await }
+    let walls = All::read(tx, project).await?.of(vps, labels)?;
+    let now = sqlx::query!(
+        r#"select firewall as "public: Json<Firewall>", private_firewall as "private: Json<Firewall>"
+           from vps where id = $1"#,
+        vps.0
+    );
+    let now = now.fetch_one(&mut *tx).await?;
+    write_members(tx, vps, &walls.members).await?;
+    let (public, private) = (now.public.map(|json| json.0), now.private.map(|json| json.0));
+    if public == walls.public && private == walls.private {
+        Ok(None)
+    } else {
+        tell(tx, vps, host, &walls).await
+    }
 }
 
 /// Writes new desired state; none when the VPS is on its way out.
-async fn tell(
-    tx: &mut PgConnection,
-    vps: VpsId,
-    host: HostId,
-    firewall: Option<&Firewall>,
-) -> Result<Option<i64>> {
+async fn tell(tx: &mut PgConnection, vps: VpsId, host: HostId, walls: &Walls) -> Result<Option<i64>> {
     let seq = next_seq(tx, host).await?;
     let written = sqlx::query_scalar!(
-        "update vps set firewall = $2, generation = generation + 1, host_seq = $3
+        "update vps set firewall = $2, private_firewall = $3, generation = generation + 1, host_seq = $4
          where id = $1 and deleting_at is null and deleted_at is null returning generation",
         vps.0,
-        firewall.map(Json) as _,
+        walls.public.as_ref().map(Json) as _,
+        walls.private.as_ref().map(Json) as _,
         seq
     );
     Ok(written.fetch_optional(tx).await?)

@@ -25,8 +25,8 @@ mod targets;
 
 pub(super) use effect::{at_birth, hold_still, relabelled};
 pub(crate) use hits::note as note_hits;
-pub use hits::{Difference, OfVps, Side, hits, try_rules};
-pub use targets::{Target, apply, remove, set_rules};
+pub use hits::{Counted, Difference, OfVps, Side, hits, try_rules};
+pub use targets::{Target, apply, remove, set_private, set_rules};
 
 /// A firewall.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Firewall {
     pub labels: Labels,
     /// Its rules, in the tenant's order.
     pub rules: Vec<Rule>,
+    /// Whether they hold in private networks as well.
+    pub private: bool,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
     /// The VPSes that it was applied to by name.
@@ -90,7 +92,7 @@ pub async fn get(db: &PgPool, project: ProjectId, id: FirewallId) -> Result<Fire
 
 async fn read(db: &PgPool, project: ProjectId, ids: &[i64]) -> Result<Vec<Firewall>> {
     let rows = sqlx::query!(
-        r#"select f.id, name, labels as "labels: Json<Labels>", rules as "rules: Json<Vec<Rule>>", created_at
+        r#"select f.id, name, labels as "labels: Json<Labels>", rules as "rules: Json<Vec<Rule>>", private, created_at
            from unnest($2::bigint[]) with ordinality as wanted(id, n) join firewalls f on f.id = wanted.id
            where project_id = $1 order by wanted.n"#,
         project.0,
@@ -124,6 +126,7 @@ async fn read(db: &PgPool, project: ProjectId, ids: &[i64]) -> Result<Vec<Firewa
             name: row.name,
             labels: row.labels.0,
             rules: row.rules.0,
+            private: row.private,
             created_at: row.created_at,
             vpses: mine().filter_map(|target| target.vps_id).collect(),
             selectors,

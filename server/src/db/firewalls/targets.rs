@@ -90,6 +90,24 @@ pub async fn set_rules(app: &App, project: ProjectId, id: FirewallId, rules: &[R
     finish(app, tx, project, id, "apply_firewall", changes, vec![done]).await
 }
 
+/// Lets a firewall hold in private networks as well, or not there.
+///
+/// # Errors
+/// When there is no such firewall.
+pub async fn set_private(
+    app: &App,
+    project: ProjectId,
+    id: FirewallId,
+    private: bool,
+) -> Result<Vec<Action>> {
+    let mut tx = app.db.begin().await?;
+    hold(&mut tx, project).await?;
+    exists(&mut tx, project, id).await?;
+    sqlx::query!("update firewalls set private = $2 where id = $1", id.0, private).execute(&mut *tx).await?;
+    let changes = everywhere(&mut tx, project).await?;
+    finish(app, tx, project, id, "apply_firewall", changes, Vec::new()).await
+}
+
 async fn add(tx: &mut PgConnection, project: ProjectId, id: FirewallId, target: &Target) -> Result<u64> {
     let (vps, selector) = match target {
         Target::Vps(vps) => {

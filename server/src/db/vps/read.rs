@@ -60,6 +60,10 @@ pub struct Vps {
     pub traffic_in: i64,
     /// Bytes that went out this month.
     pub traffic_out: i64,
+    /// Bytes that came in this month by private networks.
+    pub private_in: i64,
+    /// Bytes that went out this month by private networks.
+    pub private_out: i64,
     /// What it was made from.
     pub image_id: ImageId,
     /// Name of the image.
@@ -275,7 +279,8 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   coalesce(h.last_report_at > now() - interval '60 seconds', false) as "host_fresh!",
                   d.id as datacenter_id, d.name as datacenter_name, l.id as location_id, l.name as location_name,
                   v.plan_id, p.name as plan_name, p.included_traffic, coalesce(t.in_bytes, 0) as "traffic_in!",
-                  coalesce(t.out_bytes, 0) as "traffic_out!", v.image_id, i.name as image_name,
+                  coalesce(t.out_bytes, 0) as "traffic_out!", coalesce(t.private_in_bytes, 0) as "private_in!",
+                  coalesce(t.private_out_bytes, 0) as "private_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
                   a6.ip as "prefix?", a6.primary_ip_id as prefix_ip_id,
                   v.generation, case when v.suspended then 'stopped' else v.power end as "power!", v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,

@@ -4,6 +4,8 @@
 //! ```text
 //! <run>/networks/<network>/ns            the router, while it is there
 //! <run>/networks/<network>/written.json  what was written into it of other hosts
+//! <run>/networks/<network>/rules         the rules that it has
+//! <run>/networks/<network>/walls/<id>    noted while it has rules of that VPS
 //! <run>/networks/<network>/vps/<id>      the interface of a VPS; noted before it is made, removed when it is gone
 //! ```
 //!
@@ -15,20 +17,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use berth_proto::{HostNetworks, NetSpec, NetworkId, NetworkSpec, PrivateNic, VpsId};
 use rtnetlink::Handle;
 use tokio::sync::Mutex;
 
-use super::{NetError, Result, rules};
+use super::{NetError, Result, parse_mac, rules};
 
+mod counting;
 mod guard;
+mod ledger;
 mod netns;
 mod nic;
 mod ops;
 mod peers;
 mod router;
+mod walls;
 
+use self::ledger::Ledger;
 pub use self::netns::Netns;
 pub(super) use self::ops::Ops;
 use self::router::Underlay;
@@ -45,6 +52,7 @@ pub struct Private {
     dir: PathBuf,
     underlay: Option<Underlay>,
     mtu: u32,
+    ledger: Arc<Ledger>,
     /// What the control plane said last. Held while anything is changed.
     networks: Mutex<HostNetworks>,
 }
@@ -58,8 +66,14 @@ impl Private {
             dir: run_dir.join("networks"),
             underlay: None,
             mtu,
+            ledger: Arc::new(Ledger::open(run_dir)),
             networks: Mutex::default(),
         }
+    }
+
+    /// Remembers in `state_dir`, which the machine keeps, what was counted; else it is the run directory.
+    pub(super) fn remember_in(&mut self, state_dir: &Path) {
+        self.ledger = Arc::new(Ledger::open(state_dir));
     }
 
     /// Sets how this host is reached by others: at this address, where packets may have `mtu` bytes.
@@ -75,12 +89,18 @@ impl Private {
         self.underlay.map(|underlay| underlay.address)
     }
 
-    /// Forgets what the machine's last life has left, and lets nobody in but known hosts.
+    /// Forgets what the machine's last life has left, gives routers the rules of this release, and lets nobody in but
+    /// known hosts.
     pub(super) async fn ensure(&self) -> Result<()> {
         let networks = self.networks.lock().await;
         for network in self.listed() {
-            if Netns::kept_at(&self.path(network).join("ns")).is_none() {
-                self.remove_files(network)?;
+            match Netns::kept_at(&self.path(network).join("ns")) {
+                None => self.remove_files(network)?,
+                Some(router) => {
+                    if let Err(error) = self.renew(network, &router).await {
+                        tracing::warn!(%network, %error, "a router keeps the rules that it has");
+                    }
+                }
             }
         }
         self.guard(&networks).await
@@ -112,7 +132,8 @@ impl Private {
         self.noted_of(id).iter().collect::<Vec<_>>() != wanted
     }
 
-    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces, cut off if it is isolated.
+    /// Gives a VPS, whose guest's namespace is `inside`, exactly these interfaces, behind its firewall, and cut off if it
+    /// is isolated.
     ///
     /// # Errors
     /// When the kernel refuses something; what was made stays, for [`Private::detach`].
@@ -126,8 +147,7 @@ impl Private {
         }
         for nic in wanted {
             let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
-            router::isolate(&router, &self.name(id), net.guard.isolated).await?; // before there is anybody who could send
-            self.join(&networks, id, inside, nic, &router).await?;
+            self.join(&networks, id, inside, nic, &router, net).await?;
         }
         Ok(())
     }
@@ -140,7 +160,7 @@ impl Private {
         let _still = self.networks.lock().await;
         for nic in self.noted_of(id) {
             if let Some(router) = Netns::kept_at(&self.path(nic.network).join("ns")) {
-                router::isolate(&router, &self.name(id), wanted).await?;
+                router::apply(&router, router::isolation(&self.name(id), wanted)).await?;
             }
         }
         Ok(())
@@ -191,13 +211,22 @@ impl Private {
         inside: &Netns,
         nic: &PrivateNic,
         router: &Netns,
+        net: &NetSpec,
     ) -> Result<()> {
         let name = self.name(id);
+        parse_mac(&nic.mac)?;
         let old = self.noted(nic.network, id);
         let same = |old: &PrivateNic| {
             (&old.mac, old.ip, old.gateway, old.vni) == (&nic.mac, nic.ip, nic.gateway, nic.vni)
         };
         self.write_note(id, nic)?;
+        // before there is anybody who could send
+        let mut admission =
+            router::isolation(&name, net.guard.isolated) + &router::pin(&name, &nic.mac, true);
+        admission += &self.wall(nic.network, id, net.private_firewall.as_ref())?;
+        admission += &self.begin_counting(router, id).await?;
+        router::apply(router, admission).await?;
+        self.walled(nic.network, id, net.private_firewall.as_ref())?;
         let changed = match old.filter(same) {
             Some(old) => nic::change(router, &name, &old, nic, inside).await?,
             None => false,
@@ -211,9 +240,14 @@ impl Private {
     async fn leave(&self, networks: &HostNetworks, id: VpsId, network: NetworkId) -> Result<()> {
         let router = Netns::kept_at(&self.path(network).join("ns"));
         if let Some(router) = &router {
-            let mac = self.noted(network, id).map(|nic| nic.mac);
-            nic::disconnect(router, &self.name(id), mac.as_deref()).await?;
-            router::isolate(router, &self.name(id), false).await?;
+            let name = self.name(id);
+            Ops::inside(router).await?.remove(&name).await?;
+            let mac = self.noted(network, id).map(|nic| nic.mac).filter(|mac| parse_mac(mac).is_ok());
+            let unpinned = mac.map(|mac| router::pin(&name, &mac, false));
+            let mut batch = router::isolation(&name, false) + &unpinned.unwrap_or_default();
+            batch += &self.wall(network, id, None)?;
+            self.end_counting(router, id, batch).await?;
+            self.walled(network, id, None)?;
         }
         gone(std::fs::remove_file(self.note(network, id)))?;
         if numbers(&self.path(network).join("vps")).is_empty() {
@@ -232,7 +266,11 @@ impl Private {
         let path = dir.join("ns");
         let router = match Netns::kept_at(&path) {
             Some(router) => router,
-            None => router::make(&path, v6).await?,
+            None => {
+                let router = router::make(&path, v6).await?;
+                self.note_rules(network, &router::rules())?;
+                router
+            }
         };
         // Noted when it is done, so that an interface for another address, or half of one, is made anew.
         let (note, now) = (dir.join("vxlan"), format!("{vni} {:?} {}", self.underlay, self.mtu));
@@ -250,6 +288,25 @@ impl Private {
             }
         }
         Ok(router)
+    }
+
+    /// Gives a router that an older release has made the rules and counters of this one. Nobody in it notices.
+    async fn renew(&self, network: NetworkId, router: &Netns) -> Result<()> {
+        let rules = router::rules();
+        if std::fs::read_to_string(self.path(network).join("rules")).ok().as_ref() != Some(&rules) {
+            router::apply(router, rules.clone()).await?;
+            self.note_rules(network, &rules)?;
+        }
+        let mut missing = String::new();
+        for id in numbers(&self.path(network).join("vps")).into_iter().map(VpsId) {
+            missing += &self.begin_counting(router, id).await?;
+        }
+        if missing.is_empty() { Ok(()) } else { router::apply(router, missing).await }
+    }
+
+    fn note_rules(&self, network: NetworkId, rules: &str) -> Result<()> {
+        let noted = std::fs::write(self.path(network).join("rules"), rules);
+        noted.map_err(|e| failed("noting a router's rules", e))
     }
 
     async fn sync(&self, networks: &HostNetworks, network: NetworkId, router: &Netns) -> Result<()> {
@@ -350,4 +407,4 @@ fn failed(what: &str, source: io::Error) -> NetError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

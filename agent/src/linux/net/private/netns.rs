@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -33,9 +33,36 @@ impl Netns {
 
     /// The one that is kept at this path; none if there is none, or only a file is left of it.
     pub(super) fn kept_at(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let FsType(kind) = fstatfs(&file).ok()?.filesystem_type();
-        (kind == libc::__fsword_t::from(NSFS)).then_some(Self(file))
+        Self::look(path).ok().flatten()
+    }
+
+    fn look(path: &Path) -> Result<Option<Self>> {
+        let unusable = |e| failed(&format!("opening {}", path.display()), e);
+        let file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(unusable)?,
+        };
+        let FsType(kind) = fstatfs(&file).map_err(|e| unusable(e.into()))?.filesystem_type();
+        Ok((kind == libc::__fsword_t::from(NSFS)).then_some(Self(file)))
+    }
+
+    /// Runs something short inside each that is kept at these paths, on one thread. Where none is kept nothing is run;
+    /// where it cannot be found out, all has failed.
+    pub(super) async fn in_each<T: Send + 'static>(
+        paths: Vec<PathBuf>,
+        f: impl Fn() -> T + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let visit = move || {
+            let mut all = Vec::with_capacity(paths.len());
+            for path in paths {
+                let Some(Self(ns)) = Self::look(&path)? else { continue };
+                setns(ns, CloneFlags::CLONE_NEWNET)
+                    .map_err(|e| failed("entering a network namespace", e.into()))?;
+                all.push(f());
+            }
+            Ok(all)
+        };
+        on_a_thread(visit).await?
     }
 
     /// Makes one, prepares it from inside, and then keeps it at this path. What fails leaves nothing.

@@ -10,7 +10,6 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use super::super::{NetError, Result, parse_mac};
 use super::netns::Netns;
 use super::ops::Ops;
-use super::router;
 
 /// Names that are tried in the guest, `eth1` first: it may have interfaces of its own.
 const NAMES: std::ops::RangeInclusive<u32> = 1..=32;
@@ -27,7 +26,6 @@ pub(super) async fn connect(
     let mac = parse_mac(&nic.mac)?;
     let ops = Ops::inside(router).await?;
     ops.remove(name).await?;
-    router::pin(router, name, &nic.mac, true).await?; // before there is anybody who could send
     let named = make(&ops, name, &mac, inside, mtu).await?;
     let dev = there(ops.index(name).await?)?;
     ops.up(dev).await?;
@@ -101,14 +99,6 @@ pub(super) async fn change(
         quietly(guest.route(to, Some(new.gateway), dev).await);
     }
     Ok(true)
-}
-
-/// Removes the interface, from both sides.
-pub(super) async fn disconnect(router: &Netns, name: &str, mac: Option<&str>) -> Result<()> {
-    Ops::inside(router).await?.remove(name).await?;
-    let Some(mac) = mac else { return Ok(()) };
-    parse_mac(mac)?;
-    router::pin(router, name, mac, false).await
 }
 
 /// What is routed to the guest.

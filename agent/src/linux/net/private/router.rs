@@ -21,11 +21,14 @@ use berth_proto::router_mac;
 use rtnetlink::LinkVxlan;
 
 use super::super::{NetError, Result, sysctl};
+use super::counting::{FROM_GUEST, TO_GUEST};
 use super::netns::Netns;
 use super::ops::Ops;
 
 /// Its interface towards other hosts.
 pub(super) const VXLAN: &str = "vx";
+/// Its nftables table.
+pub(super) const TABLE: &str = "router";
 
 /// Settings of a router; those of an address family that the kernel lacks are not there.
 const SETTINGS: [(&str, &str); 14] = [
@@ -65,7 +68,7 @@ pub(super) async fn make(path: &Path, v6: bool) -> Result<Netns> {
                 other => other?,
             }
         }
-        nft(RULES)
+        nft(&rules())
     })
     .await
 }
@@ -97,48 +100,81 @@ pub(super) async fn connect(
 }
 
 /// Lets an interface send with this MAC address only, or, without one, forgets it.
-pub(super) async fn pin(router: &Netns, interface: &str, mac: &str, wanted: bool) -> Result<()> {
-    let element = format!("element inet router guests {{ \"{interface}\" . {mac} }}");
-    let batch =
-        if wanted { format!("add {element}\n") } else { format!("add {element}\ndelete {element}\n") };
-    router.run(move || nft(&batch)).await?
+pub(super) fn pin(interface: &str, mac: &str, wanted: bool) -> String {
+    element(&format!("guests {{ \"{interface}\" . {mac} }}"), wanted)
 }
 
 /// Lets an interface neither send nor be sent to, or again both.
-pub(super) async fn isolate(router: &Netns, interface: &str, wanted: bool) -> Result<()> {
-    let element = format!("element inet router isolated {{ \"{interface}\" }}");
-    // Adding first makes taking away succeed whether or not it was there; nft before 1.0.7 has no other way.
-    let batch =
-        if wanted { format!("add {element}\n") } else { format!("add {element}\ndelete {element}\n") };
+pub(super) fn isolation(interface: &str, wanted: bool) -> String {
+    element(&format!("isolated {{ \"{interface}\" }}"), wanted)
+}
+
+/// Adding first makes taking away succeed whether or not it was there; nft before 1.0.7 has no other way.
+fn element(what: &str, wanted: bool) -> String {
+    let add = format!("add element inet {TABLE} {what}\n");
+    if wanted { add } else { format!("{add}delete element inet {TABLE} {what}\n") }
+}
+
+/// Gives a batch to nft, which applies all of it or nothing.
+pub(super) async fn apply(router: &Netns, batch: String) -> Result<()> {
     router.run(move || nft(&batch)).await?
 }
 
-/// What a router lets pass. Connections are not followed: there is nothing to translate, and the hosts' table of them is
-/// shared by all.
-const RULES: &str = r#"
-table inet router {
-    set guests { type ifname . ether_addr; }
-    set isolated { type ifname; }
-    chain arrive {
-        type filter hook prerouting priority raw; policy drop;
-        iifname "vx" accept
+/// What a router lets pass, and what it counts, as this release has it; members that are there stay. Connections are not
+/// followed while no member has a firewall ([`super::walls`]): there is nothing to translate.
+pub(super) fn rules() -> String {
+    format!(
+        r#"table inet {TABLE} {{
+    set guests {{ type ifname . ether_addr; }}
+    set isolated {{ type ifname; }}
+    map sent {{ type ifname : counter; }}
+    map received {{ type ifname : counter; }}
+    chain arrive {{ type filter hook prerouting priority raw; policy drop; }}
+    chain to_router {{ type filter hook input priority filter; policy drop; }}
+    chain through {{ type filter hook forward priority filter; policy accept; }}
+    chain to_guest {{ type filter hook postrouting priority srcnat + 10; policy accept; }}
+}}
+flush chain inet {TABLE} arrive
+flush chain inet {TABLE} to_router
+flush chain inet {TABLE} through
+flush chain inet {TABLE} to_guest
+table inet {TABLE} {{
+    chain arrive {{
+        iifname "{VXLAN}" accept
         iifname @isolated drop
         fib saddr . iif oif missing drop
-        iifname . ether saddr @guests accept
-    }
-    chain to_router {
-        type filter hook input priority filter; policy drop;
+        iifname . ether saddr != @guests drop
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+        {FROM_GUEST}
+        accept
+    }}
+    chain to_router {{
         icmp type echo-request accept
-        icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
-    }
-    chain through {
-        type filter hook forward priority filter; policy accept;
+        icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
+    }}
+    chain through {{
         oifname @isolated drop
         udp sport 67 udp dport 68 drop
         udp sport 547 udp dport 546 drop
-    }
+    }}
+    chain to_guest {{
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+        {TO_GUEST}
+    }}
+}}
+"#
+    )
 }
-"#;
+
+/// A table with all its rules, as nft's JSON, in the namespace of this thread.
+pub(super) fn list(table: &str) -> Result<Vec<u8>> {
+    let failed = |source| NetError::Io { what: "running nft (package nftables)".to_owned(), source };
+    let output = Command::new("nft").args(["-j", "list", "table", "inet", table]).output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(NetError::Nft(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
 
 /// Gives a batch to nft in the namespace of this thread.
 fn nft(batch: &str) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use berth_proto::{Guard, NetworkPeer, NetworkRoute, router_mac};
+use berth_proto::{
+    Firewall, FirewallProtocol, FirewallRule, Guard, Hits, NetworkPeer, NetworkRoute, router_mac,
+};
 use nix::mount::{MsFlags, mount};
 
 use super::*;
@@ -15,7 +17,7 @@ const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
 
 /// Runs a test as a host whose mounts are its own too, so that nothing is left whatever happens.
-fn on_a_host<F: Future<Output = ()>>(test: impl FnOnce(Net, PathBuf) -> F) {
+pub(in crate::linux::net) fn on_a_host<F: Future<Output = ()>>(test: impl FnOnce(Net, PathBuf) -> F) {
     if nix::unistd::geteuid().is_root() {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let none = None::<&str>;
@@ -113,7 +115,7 @@ fn networks_with_the_same_addresses_never_meet() {
         again.remove_support(&[]).await.unwrap();
         assert_eq!(sh("nft list tables"), "");
         assert!(!run_dir.join("networks").exists(), "no router is left");
-        assert!(!sh("cat /proc/self/mountinfo").contains("nsfs"));
+        assert!(!sh("cat /proc/self/mountinfo").contains(run_dir.to_str().unwrap()));
     });
 }
 
@@ -429,5 +431,207 @@ fn what_the_machines_last_life_left_is_forgotten() {
         again.detach(VpsId(2)).await.unwrap();
         assert!(!b.sh("ip link show eth1 2>/dev/null"));
         assert!(!again.has(VpsId(2)));
+    });
+}
+
+/// Packets and bytes of a VPS in private networks: in, and out.
+async fn counted(net: &Net, id: i64) -> [(i64, i64); 2] {
+    net.private.count(|_| true).await.unwrap();
+    let sum = net.private.counted(VpsId(id)).unwrap();
+    [(sum.in_packets, sum.in_bytes), (sum.out_packets, sum.out_bytes)]
+}
+
+/// An echo request of 100 bytes.
+const PING: i64 = 128;
+
+#[test]
+fn private_traffic_is_counted_for_both_and_outlives_interfaces_routers_and_agents() {
+    on_a_host(|net, run_dir| async move {
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        let b = guest(&net, 2, &nic(BLUE, 3)).await;
+        assert!(a.sh("ping -q -c3 -i0.01 -s100 -W2 10.0.0.3 >/dev/null"));
+        assert_eq!(counted(&net, 1).await, [(3, 3 * PING); 2]);
+        assert_eq!(counted(&net, 2).await, [(3, 3 * PING); 2]);
+        // what is forged is not counted, nor what comes to nobody
+        assert!(a.sh("ip addr add 10.0.0.77/32 dev eth1"));
+        assert!(cannot_reach(&a, "-I 10.0.0.77 10.0.0.3"));
+        assert_eq!(counted(&net, 1).await, [(3, 3 * PING); 2]);
+        assert_eq!(counted(&net, 2).await, [(3, 3 * PING); 2]);
+        // a change under the running guest takes nothing away
+        apply(&net, 1, &a, &[PrivateNic { aliases: vec![ip("10.0.0.50")], ..nic(BLUE, 2) }]).await;
+        assert!(a.sh("ping -q -c1 -s100 -W2 10.0.0.3 >/dev/null"));
+        // a guest that ends by itself takes its interface along
+        drop(a);
+        net.private.detach(VpsId(1)).await.unwrap();
+        assert_eq!(net.private.counted(VpsId(1)).unwrap().in_packets, 4, "its last count is known at once");
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        assert!(a.sh("ping -q -c2 -i0.01 -s100 -W2 10.0.0.3 >/dev/null"));
+        let net = Net::open("bt", "berth_test", &run_dir, None).unwrap(); // another agent
+        net.ensure().await.unwrap();
+        assert_eq!(counted(&net, 1).await, [(6, 6 * PING); 2]);
+        let second = PrivateNic {
+            ip: ip("10.9.0.2"),
+            gateway: ip("10.9.0.1"),
+            range: "10.9.0.0/16".parse().unwrap(),
+            ..nic(RED, 2)
+        };
+        // in two networks at the same time; and with the last member goes the router
+        apply(&net, 1, &a, &[nic(BLUE, 2), second]).await;
+        assert!(
+            a.sh("ping -q -c1 -s100 -W2 10.9.0.1 >/dev/null && ping -q -c1 -s100 -W2 10.0.0.3 >/dev/null")
+        );
+        net.detach(VpsId(1)).await.unwrap();
+        net.detach(VpsId(2)).await.unwrap();
+        assert!(!run_dir.join("networks").exists());
+        assert_eq!(counted(&net, 1).await, [(8, 8 * PING); 2]);
+        assert_eq!(counted(&net, 2).await, [(7, 7 * PING); 2]);
+        drop(b);
+    });
+}
+
+/// The rules of a router as a release before this one had them, short of what does not matter here.
+const OLDER: &str = "table inet router { set guests { type ifname . ether_addr; }; set isolated { type ifname; }; \
+    chain arrive { type filter hook prerouting priority raw; policy drop; iifname . ether saddr @guests accept; }; \
+    chain through { type filter hook forward priority filter; policy accept; oifname @isolated drop; }; }";
+
+#[test]
+fn routers_of_older_releases_get_todays_rules_and_counters() {
+    on_a_host(|net, run_dir| async move {
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        let _b = guest(&net, 2, &nic(BLUE, 3)).await;
+        let router = format!("nsenter --net={}", run_dir.join("networks/1/ns").display());
+        sh(&format!("{router} nft delete table inet router && {router} nft '{OLDER}'"));
+        for (name, mac) in [("bt1", "02:00:00:00:01:02"), ("bt2", "02:00:00:00:01:03")] {
+            sh(&format!("{router} nft 'add element inet router guests {{ \"{name}\" . {mac} }}'"));
+        }
+        std::fs::remove_file(run_dir.join("networks/1/rules")).unwrap();
+        assert!(reaches(&a, "10.0.0.3"));
+        let again = Net::open("bt", "berth_test", &run_dir, None).unwrap();
+        again.ensure().await.unwrap();
+        again.ensure().await.unwrap();
+        assert!(a.sh("ping -q -c2 -i0.01 -s100 -W2 10.0.0.3 >/dev/null"));
+        assert_eq!(counted(&again, 1).await, [(2, 2 * PING); 2]);
+        assert!(a.sh("ip addr add 10.0.0.77/32 dev eth1"));
+        assert!(cannot_reach(&a, "-I 10.0.0.77 10.0.0.3"), "the routes are pins");
+        for id in 1..=2 {
+            again.detach(VpsId(id)).await.unwrap();
+        }
+    });
+}
+
+fn rule(protocol: FirewallProtocol, ports: Option<(u16, u16)>) -> FirewallRule {
+    FirewallRule { protocol, ports, nets: vec!["10.0.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()] }
+}
+
+/// Lets this in, and everything out.
+fn only(protocol: FirewallProtocol, ports: Option<(u16, u16)>) -> Firewall {
+    Firewall { inbound: vec![rule(protocol, ports)], outbound: Vec::new() }
+}
+
+#[test]
+fn firewalls_hold_in_all_networks_of_a_vps_and_for_nobody_else() {
+    use FirewallProtocol::{Icmp, Tcp};
+    on_a_host(|net, run_dir| async move {
+        let second = PrivateNic {
+            ip: ip("fd00:7::2"),
+            gateway: ip("fd00:7::1"),
+            range: "fd00:7::/48".parse().unwrap(),
+            ..nic(RED, 2)
+        };
+        let theirs = PrivateNic {
+            ip: ip("fd00:7::3"),
+            ..PrivateNic { range: second.range, gateway: second.gateway, ..nic(RED, 3) }
+        };
+        let a = Guest::start();
+        let walled = |firewall: Option<Firewall>| NetSpec {
+            private: vec![nic(BLUE, 2), second.clone()],
+            private_firewall: firewall,
+            ..spec(Ipv4Addr::UNSPECIFIED, "02:00:00:00:00:01")
+        };
+        // from its first moment on
+        net.private.apply(VpsId(1), &inside(&a), &walled(Some(only(Tcp, Some((22, 22)))))).await.unwrap();
+        let b = guest(&net, 2, &nic(BLUE, 3)).await;
+        let c = guest(&net, 3, &theirs).await;
+        let d = guest(&net, 4, &nic(BLUE, 4)).await;
+        assert!(cannot_reach(&b, "10.0.0.2") && cannot_reach(&c, "fd00:7::2"));
+        assert!(reaches(&a, "10.0.0.3") && reaches(&a, "fd00:7::3"), "what goes out goes, and is answered");
+        assert!(
+            reaches(&b, "10.0.0.4") && reaches(&d, "10.0.0.3"),
+            "its neighbours have nothing to do with it"
+        );
+        let hits = net.private.hits().await.unwrap();
+        let hits = &hits[&VpsId(1)];
+        assert_eq!(hits.inbound.iter().map(|rule| rule.hits.packets).sum::<i64>(), 0, "{hits:?}");
+        assert_eq!(hits.dropped_in, Hits { packets: 4, bytes: 2 * 84 + 2 * 104 });
+
+        // other rules, in one step, and counted anew
+        net.private.firewall(VpsId(1), Some(&only(Icmp, None))).await.unwrap();
+        assert!(reaches(&b, "10.0.0.2") && reaches(&c, "fd00:7::2"));
+        let hits = net.private.hits().await.unwrap();
+        assert_eq!(hits[&VpsId(1)].inbound[0].hits.packets, 2, "{hits:?}");
+        // what may go out
+        let out = Firewall { inbound: vec![rule(Icmp, None)], outbound: vec![rule(Tcp, Some((80, 80)))] };
+        net.private.firewall(VpsId(1), Some(&out)).await.unwrap();
+        assert!(cannot_reach(&a, "10.0.0.3") && reaches(&b, "10.0.0.2"));
+        assert!(net.private.hits().await.unwrap()[&VpsId(1)].dropped_out.packets > 0);
+
+        // by another agent it is taken away
+        let net = Net::open("bt", "berth_test", &run_dir, None).unwrap().among_hosts(HERE.parse().ok(), 4789);
+        net.ensure().await.unwrap();
+        assert!(cannot_reach(&a, "10.0.0.3"));
+        net.private.firewall(VpsId(1), None).await.unwrap();
+        net.private.firewall(VpsId(1), None).await.unwrap();
+        assert!(reaches(&a, "10.0.0.3") && reaches(&b, "10.0.0.2"));
+        assert_eq!(net.private.hits().await.unwrap(), BTreeMap::new());
+
+        // another VPS of that number later has none
+        net.private.firewall(VpsId(1), Some(&Firewall::default())).await.unwrap();
+        net.detach(VpsId(1)).await.unwrap();
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        assert!(reaches(&b, "10.0.0.2") && reaches(&a, "10.0.0.3"));
+        for id in 1..=4 {
+            net.detach(VpsId(id)).await.unwrap();
+        }
+        assert!(!run_dir.join("networks").exists());
+    });
+}
+
+#[test]
+fn connections_survive_other_rules_and_there_is_never_a_gap() {
+    use FirewallProtocol::Tcp;
+    on_a_host(|net, _| async move {
+        let a = guest(&net, 1, &nic(BLUE, 2)).await;
+        let b = guest(&net, 2, &nic(BLUE, 3)).await;
+        net.private.firewall(VpsId(1), Some(&only(Tcp, Some((7000, 7000))))).await.unwrap();
+        // an echo server; a client that says a line every few milliseconds; and one that tries a closed port all the time
+        let server = "import socket,threading\ns=socket.create_server((\"10.0.0.2\",7000))\nc,_=s.accept()\nprint(1,flush=True)\nwhile d:=c.recv(100): c.sendall(d)";
+        let client = "import socket,time,sys\nend=time.time()+30\nwhile True:\n try:\n  c=socket.create_connection((\"10.0.0.2\",7000),5);break\n except OSError:\n  assert time.time()<end;time.sleep(0.05)\nc.settimeout(20)\nfor n in range(300):\n c.sendall(b\"x\");assert c.recv(1)==b\"x\";time.sleep(0.005)";
+        let intruder = "import socket,time\nend=time.time()+2\nn=0\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nwhile time.time()<end:\n s.sendto(b\"x\",(\"10.0.0.2\",7001));n+=1;time.sleep(0.001)\nassert n>100";
+        let counter =
+            "table inet seen { chain c { type filter hook input priority 0; udp dport 7001 counter; }; }";
+        assert!(a.sh(&format!("nft '{counter}'")));
+        let python = |guest: &Guest, program: &str| {
+            let pid = guest.pid().to_string();
+            let program = ["-t", &pid, "-n", "python3", "-c", program];
+            std::process::Command::new("nsenter").args(program).spawn().unwrap()
+        };
+        let mut server = python(&a, server);
+        let (mut client, mut intruder) = (python(&b, client), python(&b, intruder));
+        let mut changes = 0;
+        while client.try_wait().unwrap().is_none() || intruder.try_wait().unwrap().is_none() {
+            let port = 7000 + changes % 2; // every other does not name the client's port
+            let firewall = only(Tcp, Some((port, port)));
+            net.private.firewall(VpsId(1), Some(&firewall)).await.unwrap();
+            changes += 1;
+        }
+        assert!(client.wait().unwrap().success() && intruder.wait().unwrap().success());
+        assert!(changes > 10, "{changes}");
+        let seen = sh(&format!("nsenter -t {} -n nft list table inet seen", a.pid()));
+        assert!(seen.contains("packets 0 bytes 0"), "{seen}");
+        let _ = server.kill();
+        server.wait().unwrap();
+        for id in 1..=2 {
+            net.detach(VpsId(id)).await.unwrap();
+        }
     });
 }
