@@ -17,6 +17,7 @@ mod places;
 mod plans;
 mod policies;
 mod pools;
+mod ports;
 mod projects;
 mod reference;
 mod server_limits;
@@ -49,6 +50,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
+        .merge(ports::router())
         .merge(gateways::router())
         .merge(name_servers::router())
         .merge(addresses::router())
@@ -100,6 +102,7 @@ mod tests {
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())
+            .merge(ports::router())
             .merge(gateways::router())
             .merge(name_servers::router())
             .merge(addresses::router())

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
-use super::{pools, reverse};
+use super::{pools, ports, reverse};
 use crate::domain::family::Family;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, LocationId, PrimaryIpId, ProjectId, VpsId};
@@ -52,13 +52,14 @@ pub(super) async fn take(
     vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
-    let mut free = find(tx, location, family, wait).await?;
+    let at = vps.filter(|_| matches!(owner, Owner::Primary(_)));
+    let mut free = find(tx, (location, family), at, wait).await?;
     if free.is_none() && family == Family::V6 {
         // Others may have made rows while this waited for the pools.
         pools::hold_prefixes(tx, location).await?;
-        free = find(tx, location, family, wait).await?;
+        free = find(tx, (location, family), at, wait).await?;
         while free.is_none() && pools::make_rows(tx, location).await? {
-            free = find(tx, location, family, wait).await?;
+            free = find(tx, (location, family), at, wait).await?;
         }
     }
     if let Some(ip) = free {
@@ -68,11 +69,11 @@ pub(super) async fn take(
     Ok(free)
 }
 
-/// Locks a free address.
+/// Locks a free address; for the primary IP of a VPS only from pools without ports, or of which its host has some left.
 async fn find(
     tx: &mut PgConnection,
-    location: LocationId,
-    family: Family,
+    (location, family): (LocationId, Family),
+    vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
     Ok(if wait {
@@ -81,9 +82,13 @@ async fn find(
              where p.location_id = $1 and family(p.cidr) = $2 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
+               and (p.ports_first is null or $3::bigint is null
+                    or p.id in (select n from pools_with_ports_left((select host_id from vps where id = $3)) n)
+                    or p.id = (select r.pool_id from port_ranges r where r.vps_id = $3))
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a",
             location.0,
-            family.number()
+            family.number(),
+            vps.map(|vps| vps.0)
         );
         exact.fetch_optional(&mut *tx).await?
     } else {
@@ -92,9 +97,13 @@ async fn find(
              where p.location_id = $1 and family(p.cidr) = $2 and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
+               and (p.ports_first is null or $3::bigint is null
+                    or p.id in (select n from pools_with_ports_left((select host_id from vps where id = $3)) n)
+                    or p.id = (select r.pool_id from port_ranges r where r.vps_id = $3))
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a skip locked",
             location.0,
-            family.number()
+            family.number(),
+            vps.map(|vps| vps.0)
         );
         quick.fetch_optional(&mut *tx).await?
     })
@@ -114,6 +123,9 @@ pub(super) async fn reserve(
         if let Some(ip) = take(tx, (location, family), owner, vps, wait).await? {
             return Ok(ip);
         }
+    }
+    if vps.is_some() && find(tx, (location, family), None, false).await?.is_some() {
+        return Err(ports::none_left());
     }
     let name = sqlx::query_scalar!("select name from locations where id = $1", location.0);
     let name = name.fetch_one(tx).await?;

@@ -42,6 +42,8 @@ pub struct Candidate {
     pub has_image: bool,
     /// Whether a pool of its location has a free IPv4 address.
     pub has_address: bool,
+    /// Whether a VPS here would have ports of the host where its IPv4 address needs some.
+    pub has_ports: bool,
     /// Whether a VPS here would reach the members of the wanted private networks that other hosts have.
     pub reaches_members: bool,
     /// What IPv6 pools its location has.
@@ -151,6 +153,8 @@ pub enum Lack {
     Network,
     /// An IPv4 address.
     Address,
+    /// Ports of the host for a private IPv4 address.
+    Ports,
     /// A /64 of IPv6.
     Prefix,
 }
@@ -167,6 +171,7 @@ impl fmt::Display for Lack {
             Self::CpuGuarantee(milli) => write!(f, "{} guaranteed cores", *milli as f64 / 1000.0),
             Self::Network => f.write_str("a way to the other servers of the networks"),
             Self::Address => f.write_str("an IPv4 address"),
+            Self::Ports => f.write_str("ports for a private IPv4 address"),
             Self::Prefix => f.write_str("an IPv6 address"),
         }
     }
@@ -187,6 +192,7 @@ impl fmt::Display for WhyNot {
                 "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that"
             ),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
+            Lack::Ports => write!(f, "no host in {place} that has room has {lack} left"),
             Lack::Prefix => write!(f, "no IPv6 address is free in {place}"),
         }
     }
@@ -250,6 +256,7 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
         lack_of_room(&c.capacity, c.cpu_overcommit, &c.allocated, &need.resources)
             .or_else(|| (!c.reaches_members).then_some(Lack::Network))
             .or_else(|| (need.address && !c.has_address).then_some(Lack::Address))
+            .or_else(|| (!c.has_ports).then_some(Lack::Ports))
             .or_else(|| lacks_prefix(c.prefixes, need.prefix).then_some(Lack::Prefix))
     }
 }

@@ -168,6 +168,7 @@ pub(crate) fn live() -> ServerLive {
                 included: Bytes(1024 * GIB),
             },
             ipv4: Some("10.80.0.5".into()),
+            ports: None,
             ipv6: Some("2001:db8:0:5::1".into()),
             plan: "b2".into(),
             cores: Cores(2000),

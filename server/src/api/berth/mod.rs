@@ -14,6 +14,7 @@ mod firewalls;
 mod life;
 mod limits;
 mod network;
+mod ports;
 mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -34,5 +35,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(life::router())
         .merge(limits::router())
         .merge(network::router())
+        .merge(ports::router())
         .merge(traffic::router())
 }

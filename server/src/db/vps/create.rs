@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{firewalls, networks, primary_ips};
+use crate::db::{firewalls, networks, ports, primary_ips};
 use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
@@ -152,7 +152,7 @@ async fn attempt_create(
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
         all.fetch_all(&mut *tx).await?;
     }
-    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks).await?;
+    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks, new.ipv4).await?;
     let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
     let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
         return Ok(None);
@@ -164,6 +164,9 @@ async fn attempt_create(
         if !primary_ips::at_birth(&mut tx, project, id, (location, family), wanted, exact).await? {
             return Ok(None);
         }
+    }
+    if !ports::settle(&mut tx, id, host).await? {
+        return Ok(None);
     }
     let boot_epoch = i64::from(new.start);
     let action =
@@ -184,7 +187,9 @@ async fn candidates(
     tx: &mut PgConnection,
     image_sha256: &str,
     networks: &[NetworkId],
+    ipv4: PublicIp,
 ) -> Result<Vec<Candidate>> {
+    let chosen = if let PublicIp::Chosen(id) = ipv4 { Some(id.0) } else { None };
     let networks: Vec<i64> = networks.iter().map(|network| network.0).collect();
     let rows = sqlx::query!(
         r#"select h.id, d.location_id, h.datacenter_id,
@@ -199,6 +204,17 @@ async fn candidates(
                             and (a.released_at is null or a.released_at
                                  <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                             and not exists (select from address_releases r where r.ip = a.ip)) as "has_address!",
+                  (not $3 or case when $4::bigint is null
+                     then exists (select from pools p where p.location_id = d.location_id and family(p.cidr) = 4
+                                    and (p.ports_first is null or p.id in (select n from pools_with_ports_left(h.id) n))
+                                    and exists (select from addresses a where a.pool_id = p.id and not a.held
+                                                  and (a.released_at is null or a.released_at
+                                                       <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+                                                  and not exists (select from address_releases r where r.ip = a.ip)))
+                     else not exists (select from addresses a join pools p on p.id = a.pool_id
+                                      where a.primary_ip_id = $4 and p.ports_first is not null
+                                        and p.id not in (select n from pools_with_ports_left(h.id) n)) end)
+                    as "has_ports!",
                   not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
                               where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
                                 and not hosts_reach(h.facts, o.facts)) as "reaches_members!",
@@ -213,7 +229,9 @@ async fn candidates(
                     as "has_prefix!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256,
-        &networks
+        &networks,
+        ipv4 != PublicIp::None,
+        chosen
     );
     let rows = rows.fetch_all(tx).await?.into_iter().map(|r| Candidate {
         host: r.id.into(),
@@ -239,6 +257,7 @@ async fn candidates(
         vps_count: r.vps_count,
         has_image: r.has_image,
         has_address: r.has_address,
+        has_ports: r.has_ports,
         reaches_members: r.reaches_members,
         prefixes: match (r.has_prefix, r.has_prefixes) {
             (true, _) => Prefixes::Free,

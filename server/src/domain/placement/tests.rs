@@ -24,6 +24,7 @@ fn host(id: i64) -> Candidate {
         vps_count: 0,
         has_image: false,
         has_address: true,
+        has_ports: true,
         reaches_members: true,
         prefixes: Prefixes::None,
     }
@@ -90,6 +91,11 @@ fn each_filter_says_what_was_missing() {
             "the other servers of the networks",
         ),
         (Candidate { has_address: false, ..host(1) }, Place::Anywhere, "no IPv4 address is free"),
+        (
+            Candidate { has_ports: false, ..host(1) },
+            Place::Anywhere,
+            "no host in any location that has room has ports",
+        ),
     ] {
         let message = choose(&[candidate], &Need { place, ..need() }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message:?} should contain {expected:?}");
