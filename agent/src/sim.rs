@@ -297,13 +297,15 @@ impl Host for SimHost {
     type Console = tokio::io::DuplexStream;
 
     async fn facts(&self) -> HostFacts {
+        let Behaviour { underlay, .. } = self.behaviour();
         HostFacts {
             kernel: "simulated".into(),
             os: "simulated".into(),
             arch: std::env::consts::ARCH.into(),
             cgroup_mode: "unified".into(),
             missing: Vec::new(),
-            underlay: self.lock().behaviour.underlay,
+            underlay,
+            address: underlay.and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
         }
     }
 

@@ -48,6 +48,7 @@ pub(crate) fn spec(id: i64) -> VpsSpec {
             guard: Guard::default(),
             private: Vec::new(),
             announce_epoch: 0,
+            ports: None,
         },
         access: Access { password_epoch: 1, ..Access::default() },
         user_data: None,

@@ -18,6 +18,7 @@ mod guard;
 mod hits;
 mod ids;
 mod network;
+mod ports;
 mod report;
 mod signal;
 mod spec;
@@ -36,6 +37,7 @@ pub use guard::{BlockedPort, Guard};
 pub use hits::{FirewallHits, Hits, RuleHits};
 pub use ids::{HostId, ImageId, NetworkId, VpsId};
 pub use network::{HostNetworks, NetworkPeer, NetworkRoute, NetworkSpec, PrivateNic, router_mac};
+pub use ports::PortRange;
 pub use report::{
     Capacity, Exit, HostFacts, HostMetrics, LimitHits, LimitState, MissingFeature, Report, ReportAck,
     VpsEvent, VpsFault, VpsHappening, VpsMetrics, VpsObserved, VpsState,

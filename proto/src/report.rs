@@ -1,6 +1,6 @@
 //! Observed state: what an agent saw. Nothing here is an intention.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub struct HostFacts {
     /// Its address among hosts, to which packets of private networks are sent; none where it has none.
     #[serde(default)]
     pub underlay: Option<IpAddr>,
+    /// IPv4 address of its uplink, at which ports lead to guests with private addresses; none where it has none.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
 }
 
 /// Something that a host lacks.

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Firewall, Gateways, Guard, HostNetworks, ImageId, PrivateNic, StreamOffer, VpsId};
+use crate::{
+    Exit, Firewall, Gateways, Guard, HostNetworks, ImageId, PortRange, PrivateNic, StreamOffer, VpsId,
+};
 
 /// Answer to `GET /agent/v1/watch?since=<seq>&wait=<seconds>` (a blocking query in the style of Consul).
 ///
@@ -348,6 +350,9 @@ pub struct NetSpec {
     /// Rises when neighbours must be told again who has its addresses, because somebody else answered for one until now.
     #[serde(default)]
     pub announce_epoch: i64,
+    /// Ports of the host's own addresses that lead to the guest; only with [`NetSpec::ipv4`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortRange>,
 }
 
 /// The guest's own address in its /64 ([`NetSpec::ipv6`]), with the length of the prefix.

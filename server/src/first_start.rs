@@ -79,6 +79,7 @@ async fn inventory(app: &App) -> anyhow::Result<FirstStart> {
             cidr: app.config.nat_pool.into(),
             kind: Some(db::pools::Kind::Nat),
             quarantine_s: db::pools::QUARANTINE_S,
+            ports: None,
         };
         db::pools::create(app, &new).await?;
     }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::wait;
 
 /// Questions whose answer must be empty: each finds what would be a catastrophe, or a slow leak.
-const NEVER: [(&str, &str); 12] = [
+const NEVER: [(&str, &str); 13] = [
     (
         "a host's sums differ from its VPSes",
         "select h.name || ': ' || h.allocated_cpu_milli || ' of cpu, ' || h.allocated_memory || ' of memory, '
@@ -77,6 +77,14 @@ const NEVER: [(&str, &str); 12] = [
                 join networks n on n.id = m.network_id
                 left join network_addresses a on a.vps_id = m.vps_id and a.network_id = m.network_id and not a.alias
          group by m.vps_id, m.network_id, n.ip_range having count(a.ip) <> 1 or not bool_and(a.ip << n.ip_range)",
+    ),
+    (
+        "a VPS has ports of another host, or none where its address comes with some",
+        "select 'VPS ' || v.id from vps v
+                left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null and family(a.ip) = 4
+                left join pools p on p.id = a.pool_id left join port_ranges r on r.vps_id = v.id
+         where r.host_id <> v.host_id or (r.id is not null and v.deleted_at is not null)
+            or (p.ports_first is not null and r.pool_id is distinct from p.id and v.deleting_at is null)",
     ),
     (
         "two VPSes of a project have one name",

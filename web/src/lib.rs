@@ -47,7 +47,9 @@ pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
-pub use server::{ActionRow, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone};
+pub use server::{
+    ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
+};
 pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};

@@ -113,6 +113,8 @@ pub struct ServerView {
     pub traffic: Traffic,
     /// Its address.
     pub ipv4: Option<String>,
+    /// Ports of its host that lead to it.
+    pub ports: Option<Ports>,
     /// The first host address of its /64 of IPv6.
     pub ipv6: Option<String>,
     /// Name of its plan.
@@ -139,6 +141,25 @@ pub struct ServerView {
     pub started: Option<When>,
     /// Which power commands make sense.
     pub powers: Powers,
+}
+
+/// Ports of its host by which a server with a private address is reached.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Address of the host, where it is known.
+    pub address: Option<String>,
+    /// The first one, for SSH.
+    pub first: i32,
+    /// The last one.
+    pub last: i32,
+}
+
+impl Ports {
+    fn text(&self) -> String {
+        let Self { address, first, last } = self;
+        let at = address.as_ref().map(|address| format!("{address}, ")).unwrap_or_default();
+        if first == last { format!("{at}port {first}") } else { format!("{at}ports {first} to {last}") }
+    }
 }
 
 /// Traffic of one month.
@@ -178,6 +199,9 @@ impl ServerView {
     /// What one types to get in.
     #[must_use]
     pub fn ssh(&self) -> Option<String> {
+        if let Some(Ports { address: Some(address), first, .. }) = &self.ports {
+            return Some(format!("ssh -p {first} root@{address}"));
+        }
         self.ipv4.as_ref().or(self.ipv6.as_ref()).map(|ip| format!("ssh root@{ip}"))
     }
 }

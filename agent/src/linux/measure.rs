@@ -21,6 +21,7 @@ pub(super) fn facts(mode: Mode, missing: Vec<MissingFeature>) -> HostFacts {
         cgroup_mode: mode.to_string(),
         missing,
         underlay: None,
+        address: None,
     }
 }
 

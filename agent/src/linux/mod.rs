@@ -304,6 +304,7 @@ impl Host for LinuxHost {
         let missing = doctor::missing(&doctor::examine(&self.config).await);
         HostFacts {
             underlay: self.net.private.underlay(),
+            address: self.net.address(),
             ..measure::facts(self.tree.layout().mode(), missing)
         }
     }
@@ -445,6 +446,7 @@ impl Host for LinuxHost {
     async fn apply(&self, spec: &VpsSpec) -> Result<(), Fault> {
         self.net.firewall(spec.id, spec.net.firewall.as_ref()).await?;
         self.net.route(spec.id, &spec.net).await?;
+        self.net.ports(spec.id, &spec.net).await?;
         self.forget_hits(spec.id);
         self.net.guard(spec.id, &spec.net.guard).await?;
         self.net.private.firewall(spec.id, spec.net.private_firewall.as_ref()).await?;

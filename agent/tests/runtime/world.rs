@@ -135,6 +135,7 @@ impl World {
                 guard: Guard::default(),
                 private: Vec::new(),
                 announce_epoch: 0,
+                ports: None,
             },
             access: Access {
                 ssh_keys: vec![images::public_key()],

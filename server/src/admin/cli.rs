@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools,
+    addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
     projects, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
@@ -98,6 +98,16 @@ enum Hosts {
     },
     /// Let a host announce nothing.
     UnsetBgp { host: Reference },
+    /// By which address a host is reached from outside, at ports that lead to its VPSes.
+    Address { host: Reference },
+    /// Set that, where it is not the address of the host's uplink.
+    SetAddress {
+        host: Reference,
+        #[command(flatten)]
+        wanted: ports::NewHostAddress,
+    },
+    /// Let the host say itself by which address it is reached.
+    UnsetAddress { host: Reference },
     /// End the validity of a host's certificate at once; its VPSes run on, unseen.
     Revoke { host: Reference },
     /// Remove a host that has no VPSes.
@@ -148,6 +158,14 @@ enum Pools {
         #[command(flatten)]
         wanted: pools::ChangePool,
     },
+    /// Set by which ports of their hosts VPSes with addresses of a pool are reached, also for those that are there.
+    SetPorts {
+        pool: Reference,
+        #[command(flatten)]
+        wanted: ports::PoolPorts,
+    },
+    /// Take the ports of a pool away from all VPSes.
+    UnsetPorts { pool: Reference },
     /// Who had an address, now, ever, or at a time.
     Who(addresses::Question),
     /// The name server that has the reverse names of a pool, and how it does.
@@ -371,12 +389,27 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Images(Images::Retire { image }) => images::retire(app, &image).await.map(|()| Shown::Done),
         Command::Pools(Pools::List) => list(
             pools::list(app).await?,
-            &["id", "name", "location", "cidr", "kind", "used", "resting", "addresses"],
+            &[
+                "id",
+                "name",
+                "location",
+                "cidr",
+                "kind",
+                "used",
+                "resting",
+                "addresses",
+                "ports",
+                "ports_per_vps",
+            ],
         ),
         Command::Pools(Pools::Create(new)) => one(pools::create(app, new).await?),
         Command::Pools(Pools::Quarantine { pool, wanted }) => {
             one(pools::set_quarantine(app, &pool, wanted).await?)
         }
+        Command::Pools(Pools::SetPorts { pool, wanted }) => {
+            one(ports::set_by_name(app, &pool, &wanted).await?)
+        }
+        Command::Pools(Pools::UnsetPorts { pool }) => one(ports::unset_by_name(app, &pool).await?),
         Command::Pools(Pools::Who(question)) => list(
             addresses::holders(app, &question).await?,
             &["ip", "project", "primary_ip_id", "floating_ip_id", "vps_id", "vps", "from_at", "until_at"],
@@ -509,6 +542,11 @@ async fn host(app: &App, command: Hosts) -> crate::error::Result<Shown> {
         Hosts::Bgp { host } => one(gateways::show(app, id(&host).await?).await?),
         Hosts::SetBgp { host, wanted } => one(gateways::set(app, id(&host).await?, &wanted).await?),
         Hosts::UnsetBgp { host } => gateways::unset(app, id(&host).await?).await.map(|()| Shown::Done),
+        Hosts::Address { host } => one(ports::address(app, id(&host).await?).await?),
+        Hosts::SetAddress { host, wanted } => {
+            one(ports::set_address(app, id(&host).await?, Some(wanted)).await?)
+        }
+        Hosts::UnsetAddress { host } => one(ports::set_address(app, id(&host).await?, None).await?),
         Hosts::Revoke { host } => one(db::hosts::revoke(app, id(&host).await?).await?),
         Hosts::Remove { host } => db::hosts::remove(app, id(&host).await?).await.map(|()| Shown::Done),
     }
@@ -601,6 +639,13 @@ mod tests {
             "x hosts set-bgp host-2 --asn 64512 --neighbour 192.0.2.1=64500 --neighbour 2001:db8::1=64500",
             "x hosts unset-bgp host-2",
             "x pools quarantine nat2 60",
+            "x pools create nat3 10.8.0.0/24 --ports 10000-29999 --ports-per-vps 10 --force-ports",
+            "x pools set-ports nat2 10000-29999",
+            "x pools set-ports nat2 20000-59999 --ports-per-vps 100 --force",
+            "x pools unset-ports nat2",
+            "x hosts address host-2",
+            "x hosts set-address host-2 203.0.113.7",
+            "x hosts unset-address host-2",
             "x pools who 10.9.0.7 --at 2026-02-09T12:00:00Z",
             "x pools name-server nat2",
             "x pools set-name-server nat2 --server 192.0.2.53:53 --zone 9.10.in-addr.arpa --key-name berth",

@@ -19,6 +19,7 @@ mod places;
 mod plans;
 mod policies;
 mod pools;
+mod ports;
 mod projects;
 mod reference;
 mod server_limits;
@@ -52,6 +53,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
+        .merge(ports::router())
         .merge(gateways::router())
         .merge(name_servers::router())
         .merge(addresses::router())
@@ -105,6 +107,7 @@ mod tests {
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())
+            .merge(ports::router())
             .merge(gateways::router())
             .merge(name_servers::router())
             .merge(addresses::router())

@@ -9,14 +9,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::places;
 use super::reference::Reference;
+use super::{places, ports};
 use crate::api::{Body, Id, Problems};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::db;
 use crate::db::pools::{Kind, Pool, QUARANTINE_S};
 use crate::domain::names::Slug;
+use crate::domain::ports::PER_VPS;
 use crate::error::{Error, Result};
 
 /// A new pool. Of IPv4 the network's own, first and broadcast address are not given out; of IPv6 each VPS gets a /64, and
@@ -40,6 +41,20 @@ pub(super) struct NewPool {
     #[arg(long, default_value_t = QUARANTINE_S)]
     #[serde(default = "usual")]
     quarantine_s: i64,
+    /// Ports of each host by which VPSes with private addresses are reached, such as 10000-29999; only for the kind nat.
+    /// No program of the hosts may listen on any of them.
+    #[arg(long)]
+    #[serde(default)]
+    ports: Option<String>,
+    /// How many of them in a row each VPS gets. TCP to the first one leads to its port 22, all else to the port of the same
+    /// number.
+    #[arg(long, default_value_t = PER_VPS)]
+    #[serde(default = "ports::usual")]
+    ports_per_vps: u16,
+    /// Take also ports that the hosts' own connections may come from, or the control plane listens on.
+    #[arg(long)]
+    #[serde(default)]
+    force_ports: bool,
 }
 
 fn usual() -> i64 {
@@ -62,8 +77,8 @@ struct PoolsResponse {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = operators::PoolResponse)]
-struct PoolResponse {
-    pool: Pool,
+pub(super) struct PoolResponse {
+    pub(super) pool: Pool,
 }
 
 /// All pools.
@@ -79,11 +94,11 @@ pub(super) async fn create(app: &App, new: NewPool) -> Result<Pool> {
         .parse()
         .map_err(|_| Error::invalid("cidr", "must be a network such as 192.0.2.0/24 or 2001:db8::/48"))?;
     let location = places::find_location(app, new.location.as_ref()).await?.id;
-    db::pools::create(
-        app,
-        &db::pools::NewPool { name, location, cidr, kind: new.kind, quarantine_s: new.quarantine_s },
-    )
-    .await
+    let ports = new.ports.as_deref();
+    let ports = ports.map(|ports| ports::plan(app, ports, new.ports_per_vps, new.force_ports)).transpose()?;
+    let quarantine_s = new.quarantine_s;
+    db::pools::create(app, &db::pools::NewPool { name, location, cidr, kind: new.kind, quarantine_s, ports })
+        .await
 }
 
 /// Deletes a pool that no project has an address of.

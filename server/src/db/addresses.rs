@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 
 use super::serving::{self, Source};
-use super::{pools, reverse};
+use super::{pools, ports, reverse};
 use crate::domain::family::Family;
 use crate::error::Result;
 use crate::ids::{FloatingIpId, PrimaryIpId, ProjectId, VpsId};
@@ -53,14 +53,15 @@ pub(super) async fn take(
     vps: Option<VpsId>,
     wait: bool,
 ) -> Result<Option<IpNet>> {
+    let at = vps.filter(|_| matches!(owner, Owner::Primary(_)));
     let pools = serving::pools(tx, from).await?;
-    let mut free = find(tx, &pools, wait).await?;
+    let mut free = find(tx, &pools, at, wait).await?;
     if free.is_none() && from.family == Family::V6 {
         // Others may have made rows while this waited for the pools.
         pools::hold_prefixes(tx, &pools).await?;
-        free = find(tx, &pools, wait).await?;
+        free = find(tx, &pools, at, wait).await?;
         while free.is_none() && pools::make_rows(tx, &pools).await? {
-            free = find(tx, &pools, wait).await?;
+            free = find(tx, &pools, at, wait).await?;
         }
     }
     if let Some(ip) = free {
@@ -70,16 +71,26 @@ pub(super) async fn take(
     Ok(free)
 }
 
-/// Locks a free address of these pools.
-async fn find(tx: &mut PgConnection, pools: &[i64], wait: bool) -> Result<Option<IpNet>> {
+/// Locks a free address of these pools; for the primary IP of a VPS only of those without ports, or of which its host has
+/// some left.
+async fn find(
+    tx: &mut PgConnection,
+    pools: &[i64],
+    vps: Option<VpsId>,
+    wait: bool,
+) -> Result<Option<IpNet>> {
     Ok(if wait {
         let exact = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id
              where a.pool_id = any($1) and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
+               and (p.ports_first is null or $2::bigint is null
+                    or p.id in (select n from pools_with_ports_left((select host_id from vps where id = $2)) n)
+                    or p.id = (select r.pool_id from port_ranges r where r.vps_id = $2))
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a",
-            pools
+            pools,
+            vps.map(|vps| vps.0)
         );
         exact.fetch_optional(&mut *tx).await?
     } else {
@@ -88,8 +99,12 @@ async fn find(tx: &mut PgConnection, pools: &[i64], wait: bool) -> Result<Option
              where a.pool_id = any($1) and not a.held
                and (a.released_at is null or a.released_at <= clock_timestamp() - make_interval(secs => p.quarantine_s))
                and not exists (select from address_releases r where r.ip = a.ip)
+               and (p.ports_first is null or $2::bigint is null
+                    or p.id in (select n from pools_with_ports_left((select host_id from vps where id = $2)) n)
+                    or p.id = (select r.pool_id from port_ranges r where r.vps_id = $2))
              order by a.released_at nulls first, a.pool_id, a.ip limit 1 for update of a skip locked",
-            pools
+            pools,
+            vps.map(|vps| vps.0)
         );
         quick.fetch_optional(&mut *tx).await?
     })
@@ -109,6 +124,10 @@ pub(super) async fn reserve(
         if let Some(ip) = take(tx, from, owner, vps, wait).await? {
             return Ok(ip);
         }
+    }
+    let pools = serving::pools(tx, from).await?;
+    if vps.is_some() && find(tx, &pools, None, false).await?.is_some() {
+        return Err(ports::none_left());
     }
     Err(serving::why_none(tx, from).await?)
 }

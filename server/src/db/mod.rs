@@ -44,6 +44,7 @@ pub mod page;
 pub mod plans;
 pub mod policies;
 pub mod pools;
+pub mod ports;
 pub mod primary_ips;
 pub mod projects;
 pub mod report;

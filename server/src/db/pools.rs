@@ -11,8 +11,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sqlx::{PgConnection, PgPool};
 
 use crate::app::App;
-use crate::db::{hosts, reverse};
+use crate::db::{hosts, ports, reverse};
 use crate::domain::names::Slug;
+use crate::domain::ports::PortPlan;
 use crate::error::{Error, Result, broken_constraint};
 use crate::ids::LocationId;
 
@@ -66,6 +67,10 @@ pub struct Pool {
     pub resting: i64,
     /// Seconds that an address rests after it was given back.
     pub quarantine_s: i64,
+    /// Ports of each host that VPSes with addresses of this pool are reached by, as `10000-29999`.
+    pub ports: Option<String>,
+    /// How many of them in a row each VPS gets.
+    pub ports_per_vps: Option<i32>,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
 }
@@ -83,6 +88,8 @@ pub struct NewPool {
     pub kind: Option<Kind>,
     /// Seconds that an address rests after it was given back.
     pub quarantine_s: i64,
+    /// Ports of hosts that its VPSes are reached by; only of the kind nat.
+    pub ports: Option<PortPlan>,
 }
 
 /// Seconds that an address rests where the operator says nothing: as long as names are commonly cached, so that most of
@@ -97,6 +104,7 @@ pub async fn list(db: &PgPool) -> Result<Vec<Pool>> {
     let all = sqlx::query_as!(
         Pool,
         r#"select p.id, p.name, l.name as location, p.cidr::text as "cidr!", p.kind, p.created_at,
+                  p.ports_first || '-' || p.ports_last as ports, p.ports_per_vps,
                   case family(p.cidr) when 4 then count(a.ip)
                        else greatest((1::bigint << (64 - masklen(p.cidr))) - 1, 1) end as "addresses!", count(*) filter (where a.held) as "used!", p.quarantine_s,
                   count(*) filter (where not a.held
@@ -126,19 +134,26 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
         (Some(Kind::ProxyArp), _) => "proxy_arp",
         (Some(Kind::Bgp), _) => "bgp",
     };
+    if new.ports.is_some() && kind != "nat" {
+        return Err(ports::only_nat());
+    }
     let made = sqlx::query_scalar!(
-        "insert into pools (name, location_id, cidr, kind, quarantine_s) values ($1, $2, $3, $4, $5) returning id",
+        "insert into pools (name, location_id, cidr, kind, quarantine_s, ports_first, ports_last, ports_per_vps)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
         new.name.as_str(),
         new.location.0,
         new.cidr.trunc(),
         kind,
-        quarantine_s
+        quarantine_s,
+        new.ports.map(|plan| i32::from(plan.first())),
+        new.ports.map(|plan| i32::from(plan.last())),
+        new.ports.map(|plan| i32::from(plan.per_vps()))
     );
     let id = made.fetch_one(&mut *tx).await.map_err(|e| match broken_constraint(&e) {
         Some("pools_name_key") => Error::Uniqueness("a pool with this name exists already".into()),
         Some("pools_cidr_overlap") => Error::invalid("cidr", "overlaps with another pool"),
         Some("pools_location_id_fkey") => Error::NotFound("location"),
-        _ => e.into(),
+        _ => ports::overlap(e),
     })?;
     let (first, count) = (IpNet::from(std::net::IpAddr::V4(usable.0)), i64::from(usable.1));
     sqlx::query!(
@@ -158,7 +173,7 @@ pub async fn create(app: &App, new: &NewPool) -> Result<Pool> {
     get(&app.db, id).await
 }
 
-async fn get(db: &PgPool, id: i64) -> Result<Pool> {
+pub(super) async fn get(db: &PgPool, id: i64) -> Result<Pool> {
     list(db).await?.into_iter().find(|p| p.id == id).ok_or(Error::NotFound("pool"))
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use berth_proto::{
     Access, ArchiveFormat, BlockedPort, Desired, Guard, HostSettings, ImageId, ImageRef, Limits, NetSpec,
-    Power, PrivateNic, StopMode, VpsId, VpsSpec,
+    PortRange, Power, PrivateNic, StopMode, VpsId, VpsSpec,
 };
 use ipnet::IpNet;
 use sqlx::types::Json;
@@ -43,11 +43,13 @@ pub async fn desired(db: &PgPool, host: i64, since: i64) -> anyhow::Result<Vec<D
                   p.blocked_ports as "blocked_ports: Json<Vec<BlockedPort>>",
                   i.id as image_id, i.sha256, i.size_bytes, i.format, i.cloud_init, i.stop_signal, i.default_user,
                   a.ip as "ip?: IpNet", a6.ip as "prefix?: IpNet",
+                  r.first_port as "first_port?", r.last_port as "last_port?",
                   array(select f.ip from addresses f where f.vps_id = v.id and f.floating_ip_id is not null
                         order by f.ip) as "floating!: Vec<IpNet>"
            from vps v join images i on i.id = v.image_id join plans p on p.id = v.plan_id
                 left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null and family(a.ip) = 4
                 left join addresses a6 on a6.vps_id = v.id and a6.primary_ip_id is not null and family(a6.ip) = 6
+                left join port_ranges r on r.vps_id = v.id and r.pool_id = a.pool_id
            where v.host_id = $1 and v.host_seq > $2 and ($2 > 0 or v.deleted_at is null)
            order by v.host_seq, v.id"#,
         host,
@@ -166,6 +168,8 @@ struct Row {
     default_user: Option<String>,
     ip: Option<IpNet>,
     prefix: Option<IpNet>,
+    first_port: Option<i32>,
+    last_port: Option<i32>,
     floating: Vec<IpNet>,
 }
 
@@ -190,6 +194,12 @@ impl Row {
                 IpNet::V6(net) => floating6.push(*net),
             }
         }
+        let ports = match (self.first_port, self.last_port) {
+            (Some(first), Some(last)) => {
+                Some(PortRange { first: u16::try_from(first)?, last: u16::try_from(last)? })
+            }
+            _ => None,
+        };
         let stop_mode = match u32::try_from(self.stop_timeout_s)? {
             0 => StopMode::Hard,
             timeout_s => StopMode::Graceful { timeout_s },
@@ -240,6 +250,7 @@ impl Row {
                 guard: Guard { isolated: self.isolated, blocked_ports: self.blocked_ports.0 },
                 private,
                 announce_epoch: self.announce_epoch,
+                ports,
             },
             access: Access {
                 ssh_keys: serde_json::from_value(self.ssh_keys)?,

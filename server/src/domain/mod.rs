@@ -15,6 +15,7 @@ pub mod limits;
 pub mod names;
 pub mod network;
 pub mod placement;
+pub mod ports;
 pub mod power;
 pub mod price;
 pub mod reverse;

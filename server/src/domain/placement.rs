@@ -43,6 +43,8 @@ pub struct Candidate {
     pub has_image: bool,
     /// What IPv4 addresses it could serve.
     pub addresses: Supply,
+    /// Whether a VPS here would have ports of the host where its IPv4 address needs some.
+    pub has_ports: bool,
     /// Whether a VPS here would reach the members of the wanted private networks that other hosts have.
     pub reaches_members: bool,
     /// What /64s of IPv6 it could serve.
@@ -194,6 +196,8 @@ pub enum Lack {
     Gateway(Gap),
     /// An IPv4 address.
     Address,
+    /// Ports of the host for a private IPv4 address.
+    Ports,
     /// A /64 of IPv6.
     Prefix,
 }
@@ -211,6 +215,7 @@ impl fmt::Display for Lack {
             Self::Network => f.write_str("a way to the other servers of the networks"),
             Self::Gateway(gap) => gap.fmt(f),
             Self::Address => f.write_str("an IPv4 address"),
+            Self::Ports => f.write_str("ports for a private IPv4 address"),
             Self::Prefix => f.write_str("an IPv6 address"),
         }
     }
@@ -232,6 +237,7 @@ impl fmt::Display for WhyNot {
             ),
             Lack::Gateway(_) => write!(f, "no host in {place} that has room has {lack}"),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),
+            Lack::Ports => write!(f, "no host in {place} that has room has {lack} left"),
             Lack::Prefix => write!(f, "no IPv6 address is free in {place}"),
         }
     }
@@ -296,6 +302,7 @@ fn lack(c: &Candidate, need: &Need) -> Option<Lack> {
             .or_else(|| (!c.reaches_members).then_some(Lack::Network))
             .or_else(|| c.chosen.map(Lack::Gateway))
             .or_else(|| if need.address { short(c.addresses, Lack::Address) } else { None })
+            .or_else(|| (!c.has_ports).then_some(Lack::Ports))
             .or_else(|| match need.prefix {
                 PrefixNeed::None => None,
                 PrefixNeed::IfThere if c.prefixes == Supply::None => None,

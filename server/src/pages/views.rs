@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use berth_proto::own_ipv6;
-use berth_web::{ActionRow, Bytes, Cores, Load, Powers, ServerRow, ServerView, Status, Traffic, Unit, When};
+use berth_web::{
+    ActionRow, Bytes, Cores, Load, Ports, Powers, ServerRow, ServerView, Status, Traffic, Unit, When,
+};
 use chrono::{DateTime, Utc};
 
 use crate::db::actions::Action;
@@ -109,6 +111,11 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
             private: (Bytes(vps.private_in), Bytes(vps.private_out)),
         },
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
+        ports: vps.first_port.zip(vps.last_port).map(|(first, last)| Ports {
+            address: vps.host_ipv4.clone(),
+            first,
+            last,
+        }),
         ipv6: vps.ipv6().map(|net| own_ipv6(net).addr().to_string()),
         plan: vps.plan_name.clone(),
         cores: Cores(vps.cpu_milli),

@@ -28,6 +28,7 @@ mod life; // frozen and thawed, and what follows an end
 mod lifecycle; // a server from its creation to its end
 mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters
+mod nat_ports; // ports of hosts that lead to servers with private addresses
 mod networks; // private networks: ranges, subnets, routes, addresses
 mod operators; // the operators' API
 mod primary_ips; // addresses that projects hold, and who had them

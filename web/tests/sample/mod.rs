@@ -169,6 +169,7 @@ pub(crate) fn live() -> ServerLive {
                 private: (Bytes(3 * GIB), Bytes(2 * GIB)),
             },
             ipv4: Some("10.80.0.5".into()),
+            ports: None,
             ipv6: Some("2001:db8:0:5::1".into()),
             plan: "b2".into(),
             cores: Cores(2000),

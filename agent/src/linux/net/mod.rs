@@ -28,6 +28,7 @@ mod gateway;
 mod guard;
 mod hits;
 mod metadata;
+mod ports;
 mod private;
 mod rules;
 mod shape;
@@ -94,6 +95,7 @@ pub struct Net {
     /// 0 while guests are not answered.
     metadata_port: AtomicU16,
     gateway: gateway::Gateway,
+    ports: ports::Ports,
     /// Private networks.
     pub private: Private,
 }
@@ -121,6 +123,7 @@ impl Net {
             epochs: Mutex::default(),
             metadata_port: AtomicU16::new(0),
             gateway: gateway::Gateway::new(run_dir),
+            ports: ports::Ports::default(),
         })
     }
 
@@ -176,9 +179,12 @@ impl Net {
     pub async fn attach(&self, id: VpsId, pid: u32, net: &NetSpec) -> Result<()> {
         self.remove_link(id).await?;
         // before there is anything to reach
-        let (walled, guarded) =
-            tokio::join!(self.firewall(id, net.firewall.as_ref()), self.guard(id, &net.guard));
-        walled.and(guarded)?;
+        let (walled, guarded, led) = tokio::join!(
+            self.firewall(id, net.firewall.as_ref()),
+            self.guard(id, &net.guard),
+            self.ports(id, net)
+        );
+        walled.and(guarded).and(led)?;
         let (counted, connected) = tokio::join!(self.count(id), self.connect(id, pid, &net.mac));
         counted?;
         let index = connected?;
@@ -207,6 +213,7 @@ impl Net {
     /// When the kernel refuses something; call again.
     pub async fn detach(&self, id: VpsId) -> Result<()> {
         self.remove_link(id).await?;
+        self.lead_ports(id, None).await?;
         self.firewall(id, None).await?;
         self.guard(id, &Guard::default()).await
     }
@@ -241,6 +248,7 @@ impl Net {
     pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
         self.gateways(&Gateways::default()).await?;
         rules::apply(&rules::no_table(&self.table)).await?;
+        self.forget_ports().await;
         self.private.remove_support().await?;
         for pool in nat_pools {
             let (address, length) = parse_pool(pool)?;

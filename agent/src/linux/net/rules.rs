@@ -12,13 +12,13 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool, six};
+use super::{NetError, Result, counting, firewall, guard, metadata, parse_pool, ports, six};
 
 /// The table with its chains as this release has them. NAT pools and firewalls that are there stay.
 pub(super) fn table(table: &str, prefix: &str) -> String {
     let firewalls = firewall::frame();
     let (counting, count) = (counting::frame(), counting::FROM_GUEST);
-    let guards = guard::frame(prefix) + &metadata::frame(prefix) + &six::frame(prefix);
+    let guards = guard::frame(prefix) + &metadata::frame(prefix) + &six::frame(prefix) + &ports::frame();
     let emptied: String = CHAINS
         .map(|chain| format!("add chain inet {table} {chain}\nflush chain inet {table} {chain}\n"))
         .concat();
@@ -30,6 +30,7 @@ table inet {table} {{
     chain from_guest {{ type filter hook prerouting priority raw; policy accept; }}
     chain to_host {{ type filter hook input priority filter; policy accept; }}
     chain through {{ type filter hook forward priority filter; policy accept; }}
+    chain ports {{ type nat hook prerouting priority dstnat; policy accept; }}
     chain leave {{ type nat hook postrouting priority srcnat; policy accept; }}
     chain to_guest {{ type filter hook postrouting priority srcnat + 10; policy accept; }}
     chain firewall {{ type filter hook forward priority filter + 10; policy accept; }}
@@ -65,7 +66,7 @@ table inet {table} {{
 }
 
 /// The chains of all VPSes.
-const CHAINS: [&str; 9] = [
+const CHAINS: [&str; 10] = [
     "from_guest",
     "from_guest6",
     "neighbours6",
@@ -75,6 +76,7 @@ const CHAINS: [&str; 9] = [
     "to_guest",
     "firewall",
     "firewall_host",
+    "ports",
 ];
 
 /// Replaces the NAT pools.

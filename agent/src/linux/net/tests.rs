@@ -77,6 +77,7 @@ pub(super) fn spec(ip: Ipv4Addr, mac: &str) -> NetSpec {
         guard: Guard::default(),
         private: Vec::new(),
         announce_epoch: 0,
+        ports: None,
     }
 }
 

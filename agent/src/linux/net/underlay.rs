@@ -1,6 +1,6 @@
 //! How other hosts reach this one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use nix::ifaddrs::getifaddrs;
 
@@ -23,6 +23,16 @@ impl Net {
             self.private.over(address, port, mtu);
         }
         self
+    }
+
+    /// IPv4 address of the uplink, by which this host is reached from outside.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let uplink = self.uplink.as_ref()?;
+        of_interfaces().into_iter().find_map(|(name, ip)| match ip {
+            IpAddr::V4(v4) if name == *uplink && is_usable(ip) => Some(v4),
+            _ => None,
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod firewalls;
 mod life;
 mod limits;
 mod network;
+mod ports;
 mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -37,5 +38,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(life::router())
         .merge(limits::router())
         .merge(network::router())
+        .merge(ports::router())
         .merge(traffic::router())
 }

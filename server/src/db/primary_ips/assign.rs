@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction, Subject};
 use crate::db::addresses::{self, Owner};
+use crate::db::ports;
 use crate::db::serving::{self, Source};
 use crate::db::vps::{Locked, lock, next_generation};
 use crate::domain::family::Family;
@@ -49,6 +50,7 @@ pub async fn create(
         app.wake.changed(Changed::Project(project.0));
         return Ok((id, None));
     };
+    ports::settle_there(&mut tx, vps.id, vps.host).await?;
     let action = tell(app, tx, project, id, &vps, "create_primary_ip").await?;
     Ok((id, Some(action)))
 }
@@ -73,6 +75,7 @@ pub async fn assign(app: &App, project: ProjectId, id: PrimaryIpId, vps: VpsId) 
     }
     serving::check(&mut tx, vps.host, held.ip).await?;
     addresses::change(&mut tx, held.ip, Some(Owner::Primary(id)), Some(vps.id)).await?;
+    ports::settle_there(&mut tx, vps.id, vps.host).await?;
     tell(app, tx, project, id, &vps, "assign_primary_ip").await
 }
 

@@ -24,7 +24,7 @@ use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
 use crate::db::serving::{self, Source};
-use crate::db::{firewalls, networks, primary_ips};
+use crate::db::{firewalls, networks, ports, primary_ips};
 use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
@@ -161,7 +161,8 @@ async fn attempt_create(
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
         all.fetch_all(&mut *tx).await?;
     }
-    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks, &new.chosen()).await?;
+    let candidates =
+        candidates(&mut tx, &order.image.sha256, &new.networks, &new.chosen(), new.ipv4).await?;
     let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
     let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
         return Ok(None);
@@ -174,6 +175,9 @@ async fn attempt_create(
         if !primary_ips::at_birth(&mut tx, project, id, from, wanted, exact).await? {
             return Ok(None);
         }
+    }
+    if !ports::settle(&mut tx, id, host).await? {
+        return Ok(None);
     }
     let boot_epoch = i64::from(new.start);
     let action =
@@ -195,7 +199,9 @@ async fn candidates(
     image_sha256: &str,
     networks: &[NetworkId],
     chosen: &[i64],
+    ipv4: PublicIp,
 ) -> Result<Vec<Candidate>> {
+    let one = if let PublicIp::Chosen(id) = ipv4 { Some(id.0) } else { None };
     let networks: Vec<i64> = networks.iter().map(|network| network.0).collect();
     let rows = sqlx::query!(
         r#"select h.id, d.location_id, h.datacenter_id,
@@ -209,13 +215,26 @@ async fn candidates(
                   supply(h.facts, h.bgp, d.location_id, 6) as "prefixes!",
                   (select min(host_lacks(h.facts, h.bgp, p.kind, family(p.cidr)))
                    from addresses a join pools p on p.id = a.pool_id where a.primary_ip_id = any($3)) as chosen,
+                  (not $4 or case when $5::bigint is null
+                     then exists (select from pools p where p.location_id = d.location_id and family(p.cidr) = 4
+                                    and (p.ports_first is null or p.id in (select n from pools_with_ports_left(h.id) n))
+                                    and exists (select from addresses a where a.pool_id = p.id and not a.held
+                                                  and (a.released_at is null or a.released_at
+                                                       <= clock_timestamp() - make_interval(secs => p.quarantine_s))
+                                                  and not exists (select from address_releases r where r.ip = a.ip)))
+                     else not exists (select from addresses a join pools p on p.id = a.pool_id
+                                      where a.primary_ip_id = $5 and p.ports_first is not null
+                                        and p.id not in (select n from pools_with_ports_left(h.id) n)) end)
+                    as "has_ports!",
                   not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
                               where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
                                 and not hosts_reach(h.facts, o.facts)) as "reaches_members!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256,
         &networks,
-        chosen
+        chosen,
+        ipv4 != PublicIp::None,
+        one
     );
     let mut all = Vec::new();
     for r in rows.fetch_all(tx).await? {
@@ -243,6 +262,7 @@ async fn candidates(
             vps_count: r.vps_count,
             has_image: r.has_image,
             addresses: serving::supply(&r.addresses)?,
+            has_ports: r.has_ports,
             reaches_members: r.reaches_members,
             prefixes: serving::supply(&r.prefixes)?,
             chosen: r.chosen.as_deref().map(serving::gap).transpose()?,

@@ -9,7 +9,7 @@ use super::lock::{lock, next_seq};
 use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::{Tx, firewalls, floating_ips, networks, plans, primary_ips};
+use crate::db::{Tx, firewalls, floating_ips, networks, plans, ports, primary_ips};
 use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -77,6 +77,7 @@ pub async fn finish_delete(tx: &mut Tx, id: VpsId) -> Result<Option<ProjectId>> 
         (super::limits::of(tx, id).await?, plans::get(&mut **tx, gone.plan_id.into()).await?);
     room::give_back(tx, gone.host_id.into(), &booked(&limits, &plan.limits())).await?;
     primary_ips::at_death(tx, id).await?;
+    ports::give_back(tx, id).await?;
     floating_ips::at_death(tx, id).await?;
     firewalls::forget(tx, id).await?;
     networks::forget(tx, id).await?;

@@ -76,6 +76,12 @@ pub struct Vps {
     pub disk_bytes: i64,
     /// Its IPv4 address.
     pub ip: Option<IpNet>,
+    /// The first port of its host that leads to it, where it has a private address that comes with ports.
+    pub first_port: Option<i32>,
+    /// The last one.
+    pub last_port: Option<i32>,
+    /// IPv4 address by which its host is reached from outside.
+    pub host_ipv4: Option<String>,
     /// The primary IP that the address belongs to.
     pub primary_ip_id: Option<i64>,
     /// Its /64.
@@ -282,6 +288,8 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                   coalesce(t.out_bytes, 0) as "traffic_out!", coalesce(t.private_in_bytes, 0) as "private_in!",
                   coalesce(t.private_out_bytes, 0) as "private_out!", v.image_id, i.name as image_name,
                   v.cpu_milli, v.memory_bytes, v.disk_bytes, a.ip as "ip?", a.primary_ip_id,
+                  r.first_port as "first_port?", r.last_port as "last_port?",
+                  coalesce(host(h.public_ipv4), h.facts ->> 'address') as host_ipv4,
                   a6.ip as "prefix?", a6.primary_ip_id as prefix_ip_id,
                   v.generation, case when v.suspended then 'stopped' else v.power end as "power!", v.boot_epoch, v.frozen, v.restart_policy, v.autostart_order,
                   v.protect_delete, v.deleting_at,
@@ -300,6 +308,7 @@ async fn rows(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
                 join images i on i.id = v.image_id
                 left join addresses a on a.vps_id = v.id and a.primary_ip_id is not null and family(a.ip) = 4
                 left join addresses a6 on a6.vps_id = v.id and a6.primary_ip_id is not null and family(a6.ip) = 6
+                left join port_ranges r on r.vps_id = v.id and r.pool_id = a.pool_id
                 left join traffic t on t.vps_id = v.id and t.period = traffic_period(now())
            where v.deleted_at is null
            order by wanted.n"#,

@@ -24,6 +24,7 @@ fn host(id: i64) -> Candidate {
         vps_count: 0,
         has_image: false,
         addresses: Supply::Free,
+        has_ports: true,
         reaches_members: true,
         prefixes: Supply::None,
         chosen: None,
@@ -104,6 +105,11 @@ fn each_filter_says_what_was_missing() {
             "has routers to announce such addresses to",
         ),
         (Candidate { chosen: Some(Gap::Bird), ..host(1) }, Place::Anywhere, "has bird"),
+        (
+            Candidate { has_ports: false, ..host(1) },
+            Place::Anywhere,
+            "no host in any location that has room has ports",
+        ),
     ] {
         let message = choose(&[candidate], &Need { place, ..need() }).unwrap_err().to_string();
         assert!(message.contains(expected), "{message:?} should contain {expected:?}");

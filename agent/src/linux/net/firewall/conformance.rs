@@ -186,6 +186,7 @@ fn what_passes_is_what_the_rules_mean() {
             guard: Guard::default(),
             private: Vec::new(),
             announce_epoch: 0,
+            ports: None,
         };
         let id = VpsId(2);
         net.attach(id, guest.pid(), &spec).await.unwrap();
