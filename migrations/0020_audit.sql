@@ -124,18 +124,18 @@ create trigger audited after insert or delete or update of server, zones, key_na
 -- Rows that every report of a host changes: only what somebody asked for, and cheaply found.
 create trigger audited_new after insert on hosts
     for each row execute function audited('host', 'cert_fingerprint,next_cert_fingerprint', 'facts,metrics,images,orphans');
-create trigger audited after delete or update of name, datacenter_id, cordoned, revoked_at, enrolled_at, cpu_overcommit, bgp, cert_fingerprint on hosts
+create trigger audited after delete or update of name, datacenter_id, cordoned, revoked_at, enrolled_at, cpu_overcommit, bgp, public_ipv4, cert_fingerprint on hosts
     for each row execute function audited('host', 'cert_fingerprint,next_cert_fingerprint',
         'seq,next_cert_fingerprint,agent_version,agent_started_us,report_seq,last_report_at,capacity_cpu_milli,capacity_memory,capacity_disk,allocated_cpu_milli,allocated_memory,allocated_disk,allocated_cpu_guarantee_milli,vps_count,facts,metrics,images,orphans,sampled_at');
 create trigger audited_new after insert on vps
-    for each row execute function audited('server', 'root_password_hash,user_data', 'host_seq,firewall,mac,uuid');
+    for each row execute function audited('server', 'root_password_hash,user_data', 'host_seq,firewall,private_firewall,mac,uuid');
 create trigger audited after update on vps
     for each row when (old.generation <> new.generation or old.name <> new.name or old.labels <> new.labels or old.power <> new.power
                        or old.protect_delete <> new.protect_delete or old.restart_policy <> new.restart_policy
                        or old.autostart_order <> new.autostart_order or old.project_id <> new.project_id
                        or old.deleted_at is distinct from new.deleted_at or old.isolated_at is distinct from new.isolated_at)
     execute function audited('server', 'root_password_hash,user_data',
-        'generation,host_seq,firewall,mac,uuid,stop_timeout_s,announce_epoch,observed_generation,observed_state,observed_boot_epoch,observed_password_epoch,observed_started_at,observed_exit,observed_fault,observed_metrics,observed_at,observed_limits,observed_frozen,observed_hits,observed_routed');
+        'generation,host_seq,firewall,private_firewall,observed_private_hits,mac,uuid,stop_timeout_s,announce_epoch,observed_generation,observed_state,observed_boot_epoch,observed_password_epoch,observed_started_at,observed_exit,observed_fault,observed_metrics,observed_at,observed_limits,observed_frozen,observed_hits,observed_routed');
 -- Settings that somebody chooses; the others are the installation's own, keys among them.
 create trigger audited_new after insert on settings
     for each row when (new.key not in ('fleet_ca', 'agent_url', 'first_start')) execute function audited('setting', '', '');
