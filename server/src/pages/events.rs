@@ -52,7 +52,7 @@ struct Running<L> {
 /// What comes next.
 enum Stage<L> {
     /// News, as long as there are any.
-    Open(Running<L>),
+    Open(Box<Running<L>>),
     /// The word by which the browser does not come back.
     Last,
     /// Nothing.
@@ -66,7 +66,7 @@ where
     F: Future<Output = Result<Parts>> + Send + 'static,
 {
     let news = feed.app.wake.events(); // before the first read, so that nothing in between is lost
-    let running = Running { feed, news, sent: Parts::new(), fresh: true };
+    let running = Box::new(Running { feed, news, sent: Parts::new(), fresh: true });
     Sse::new(futures_util::stream::unfold(Stage::Open(running), next))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
