@@ -73,12 +73,7 @@ pub(super) async fn take(
 
 /// Locks a free address of these pools; for the primary IP of a VPS only of those without ports, or of which its host has
 /// some left.
-async fn find(
-    tx: &mut PgConnection,
-    pools: &[i64],
-    vps: Option<VpsId>,
-    wait: bool,
-) -> Result<Option<IpNet>> {
+async fn find(tx: &mut PgConnection, pools: &[i64], vps: Option<VpsId>, wait: bool) -> Result<Option<IpNet>> {
     Ok(if wait {
         let exact = sqlx::query_scalar!(
             "select a.ip from addresses a join pools p on p.id = a.pool_id

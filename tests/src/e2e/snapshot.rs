@@ -158,8 +158,8 @@ impl Snapshot {
     }
 }
 
-/// What the agent has that belongs to no VPS alone.
-const SHARED: [&str; 4] = ["templates", "blanks", "traffic.json", "private-traffic.json"];
+/// What the agent has that belongs to no VPS alone; the last is how the machine's switches were, kept until `stop-all`.
+const SHARED: [&str; 5] = ["templates", "blanks", "traffic.json", "private-traffic.json", "ipv6-forwarding"];
 
 fn directories(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use berth_tests::e2e::cell::{Cell, Made, PLAN};
 use berth_tests::e2e::guest::BOOT;
+use berth_tests::e2e::host::CellHost;
 use berth_tests::e2e::netns::run;
 use berth_tests::wait::until;
 use serde_json::{Value, json};
@@ -37,10 +38,20 @@ async fn cell() -> Cell {
         host.netns.ip(&["addr", "add", &address, "dev", "up0", "nodad"]);
         host.netns.ip(&["-6", "route", "add", "default", "via", "2001:db8:f::1"]);
         cell.control.host_has_image(host.id, sha256).await;
+        settled(host).await;
         host.mark();
     }
     delete_pools(&cell).await;
     cell
+}
+
+/// Waits until the kernel has found that nobody else has the uplink's own address, which gives it a route.
+async fn settled(host: &CellHost) {
+    until("the uplink's own address", BOOT, async || {
+        let shown = host.netns.ip(&["-6", "-o", "addr", "show", "dev", "up0", "tentative"]);
+        if shown.trim().is_empty() { Ok(()) } else { Err(shown) }
+    })
+    .await;
 }
 
 async fn network(cell: &Cell, name: &str, range: &str, subnet: &str) -> Value {

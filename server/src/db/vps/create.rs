@@ -161,8 +161,7 @@ async fn attempt_create(
             sqlx::query_scalar!("select id from hosts where enrolled_at is not null order by id for update");
         all.fetch_all(&mut *tx).await?;
     }
-    let candidates =
-        candidates(&mut tx, &order.image.sha256, &new.networks, &new.chosen(), new.ipv4).await?;
+    let candidates = candidates(&mut tx, &order.image.sha256, &new.networks, &new.chosen(), new.ipv4).await?;
     let host = choose(&candidates, &order.need).map_err(|why| Error::ResourceUnavailable(why.to_string()))?;
     let Some((seq, location)) = take_room(&mut tx, host, &order.need.resources).await? else {
         return Ok(None);
