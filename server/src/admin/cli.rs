@@ -457,15 +457,17 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             list(members::list(app, project).await?, &["user", "email", "name", "role", "since"])
         }
         Command::Projects(Projects::SetMember { project, user, role }) => {
-            let (project, user) = (projects::find(app, &project).await?.id, members::user(app, &user).await?);
+            let (project, user) =
+                (projects::find(app, &project).await?.id, users::find(app, &user).await?.id);
             members::put(app, project, user, role).await.map(|()| Shown::Done)
         }
         Command::Projects(Projects::RemoveMember { project, user }) => {
-            let (project, user) = (projects::find(app, &project).await?.id, members::user(app, &user).await?);
+            let (project, user) =
+                (projects::find(app, &project).await?.id, users::find(app, &user).await?.id);
             members::remove(app, project, user).await.map(|()| Shown::Done)
         }
         Command::Users(Users::ResetSecondFactor { user }) => {
-            members::lose_factor(app, members::user(app, &user).await?).await.map(|()| Shown::Done)
+            members::lose_factor(app, users::find(app, &user).await?.id).await.map(|()| Shown::Done)
         }
         Command::Settings(Settings::Show) => one(members::settings(app).await?),
         Command::Settings(Settings::Set(change)) => one(members::change_settings(app, change).await?),

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::reference::Reference;
 use crate::api::{Body, Id, Problems};
 use crate::app::App;
 use crate::auth::Operator;
@@ -83,12 +82,6 @@ pub(super) async fn change_settings(app: &App, change: ChangeSettings) -> Result
         settings::set(&app.db, settings::SIGN_UP, sign_up).await?;
     }
     settings(app).await
-}
-
-/// The user that is meant.
-pub(super) async fn user(app: &App, user: &Reference) -> Result<UserId> {
-    let all = db::users::list(&app.db).await?;
-    Ok(user.find(all, |u| (u.id.0, u.email.clone())).ok_or(Error::NotFound("user"))?.id)
 }
 
 /// The members of a project.

@@ -110,14 +110,19 @@ pub(super) async fn create(app: &App, new: NewUser) -> Result<WithPassword> {
     Ok(WithPassword { user: user.into(), password: shown })
 }
 
+/// The user that is meant.
+pub(super) async fn find(app: &App, user: &Reference) -> Result<db::users::User> {
+    let all = db::users::list(&app.db).await?;
+    user.find(all, |u| (u.id.0, u.email.clone())).ok_or(Error::NotFound("user"))
+}
+
 /// Gives a user another password; all their sessions end.
 pub(super) async fn set_password(
     app: &App,
     user: &Reference,
     password: Option<String>,
 ) -> Result<WithPassword> {
-    let all = db::users::list(&app.db).await?;
-    let user = user.find(all, |u| (u.id.0, u.email.clone())).ok_or(Error::NotFound("user"))?;
+    let user = find(app, user).await?;
     let (password, shown) = choose(password)?;
     db::users::set_password(&app.db, &app.passwords, user.id, &password).await?;
     Ok(WithPassword { user: user.into(), password: shown })

@@ -6,7 +6,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::users::User;
-use super::{mails, members};
+use super::{mails, members, users};
 use crate::auth::password::Hasher;
 use crate::auth::secret::{self, Secret};
 use crate::domain::names::{Email, Password, Title};
@@ -208,10 +208,7 @@ pub async fn reset(db: &PgPool, hasher: &Hasher, shown: &str, password: &Passwor
     let hash = hasher.hash(password).await?;
     let mut tx = db.begin().await?;
     let user = take(&mut tx, shown, Purpose::Reset).await?;
-    sqlx::query!("update users set password_hash = $2 where id = $1", user.id.0, hash)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!("delete from sessions where user_id = $1", user.id.0).execute(&mut *tx).await?;
+    users::replace_password(&mut tx, user.id, &hash, None).await?;
     sqlx::query!("delete from mail_links where user_id = $1 and purpose = 'reset'", user.id.0)
         .execute(&mut *tx)
         .await?;

@@ -1,7 +1,7 @@
 //! People who sign in to the dashboard.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::auth::password::Hasher;
 use crate::auth::secret;
@@ -85,12 +85,30 @@ pub async fn verify(db: &PgPool, hasher: &Hasher, email: &str, password: &str) -
 pub async fn set_password(db: &PgPool, hasher: &Hasher, id: UserId, password: &Password) -> Result<()> {
     let hash = hasher.hash(password).await?;
     let mut tx = db.begin().await?;
+    replace_password(&mut tx, id, &hash, None).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Writes the hash of a new password, and ends all sessions of the user but that of the cookie `stay`.
+pub(super) async fn replace_password(
+    tx: &mut PgConnection,
+    id: UserId,
+    hash: &str,
+    stay: Option<&str>,
+) -> Result<()> {
     let changed = sqlx::query!("update users set password_hash = $2 where id = $1", id.0, hash);
     if changed.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::NotFound("user"));
     }
-    sqlx::query!("delete from sessions where user_id = $1", id.0).execute(&mut *tx).await?;
-    Ok(tx.commit().await?)
+    let stay = stay.map(secret::hash);
+    sqlx::query!(
+        "delete from sessions where user_id = $1 and ($2::bytea is null or token_hash <> $2)",
+        id.0,
+        stay.as_ref().map(|hash| &hash[..])
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Gives a user another password, who knows the present one. All sessions but `stay` end; says whether it was right.
@@ -107,16 +125,7 @@ pub async fn change_password(
     }
     let hash = hasher.hash(new).await?;
     let mut tx = db.begin().await?;
-    sqlx::query!("update users set password_hash = $2 where id = $1", user.id.0, hash)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!(
-        "delete from sessions where user_id = $1 and token_hash <> $2",
-        user.id.0,
-        &secret::hash(stay)
-    )
-    .execute(&mut *tx)
-    .await?;
+    replace_password(&mut tx, user.id, &hash, Some(stay)).await?;
     tx.commit().await?;
     Ok(true)
 }

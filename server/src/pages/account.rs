@@ -55,7 +55,7 @@ async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page<AccountPag
 
 /// `POST /account/name`.
 pub(super) async fn name(who: SignedIn, State(app): State<App>, fields: Fields) -> Result<Response, Failed> {
-    let name: String = fields.trimmed("name").chars().filter(|c| !c.is_control()).take(128).collect();
+    let name = fields.own_name();
     users::rename(&app.db, who.id, &name).await?;
     Ok(told(&app, Notice::NameChanged))
 }

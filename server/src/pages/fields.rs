@@ -22,6 +22,11 @@ impl Fields {
         self.get(name).trim()
     }
 
+    /// What somebody calls themselves: one line, cut to 128 characters.
+    pub(super) fn own_name(&self) -> String {
+        self.trimmed("name").chars().filter(|c| !c.is_control()).take(128).collect()
+    }
+
     /// All values of a field.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

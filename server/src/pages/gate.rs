@@ -139,7 +139,7 @@ pub(super) async fn sign_up(
     if let Some(seconds) = wait(&throttle, source(&extensions), "sign-up") {
         return Ok(too_often(page, seconds));
     }
-    let name: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
+    let name = fields.own_name();
     accounts::sign_up(&app.db, &app.passwords, app.config.base(), &email, &name, &new).await?;
     let lead = format!(
         "A mail is on its way to {email}. Open the link in it to go on. If none comes, look among the unwanted ones, or make the account again."

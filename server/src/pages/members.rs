@@ -19,6 +19,8 @@ use crate::domain::roles::Role;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 
+const NO_ACCOUNTS: &str = "No accounts are made here by invitation. Ask an operator for one.";
+
 /// `GET /projects/{project}/members`.
 pub(super) async fn page(
     member: Member,
@@ -185,11 +187,9 @@ async fn invited(
         None if users::find(&app.db, &invitation.email).await?.is_some() => {
             GatePage { button: None, links: vec![sign_in], ..base }
         }
-        None if !gate::takes_invited(app).await? => GatePage {
-            error: Some("No accounts are made here by invitation. Ask an operator for one.".into()),
-            button: None,
-            ..base
-        },
+        None if !gate::takes_invited(app).await? => {
+            GatePage { error: Some(NO_ACCOUNTS.into()), button: None, ..base }
+        }
         None => GatePage {
             button: Some("Make account and join"),
             fields: vec![text("name", "Your name", Field::default()), password("password", "Password", None)],
@@ -219,10 +219,7 @@ pub(super) async fn accept(
         return Err(Error::Unauthorized.into());
     }
     if !gate::takes_invited(&app).await? {
-        return Err(Error::Forbidden(
-            "No accounts are made here by invitation. Ask an operator for one.".into(),
-        )
-        .into());
+        return Err(Error::Forbidden(NO_ACCOUNTS.into()).into());
     }
     let new = Password::parse(fields.get("password"));
     let mut page = invited(&app, None, &headers, token, &invitation).await?;
@@ -233,7 +230,7 @@ pub(super) async fn accept(
     let Ok(new) = new else {
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());
     };
-    let name: String = fields.trimmed("name").chars().filter(|c| !c.is_control()).take(128).collect();
+    let name = fields.own_name();
     let (user, project) = accounts::join_new(&app.db, &app.passwords, token, &name, &new).await?;
     let cookie = start_session(&app, &user, &extensions, &headers).await?;
     Ok((cookie, joined(&app, project)).into_response())
