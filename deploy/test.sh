@@ -27,7 +27,7 @@ traces() {
 
 deploy/setup.sh test
 deploy/web.sh
-[ "$what" != all ] || deploy/lint.sh
+[ "$what" != all ] || { deploy/lint.sh && deploy/checker.sh header; }
 
 # Images are made while the compiler works: the one waits for packages, the other for the processor. What makes them is
 # built before, with the features of the whole workspace, so that nothing is built twice.
@@ -36,7 +36,7 @@ images=
 if [ $root_here = yes ] && [ "$what" != browser ]; then
     step "building what makes the images"
     cargo build --quiet --locked --workspace --example debian_image </dev/null
-    { deploy/test-images.sh && deploy/escape-checker.sh; } &
+    { deploy/test-images.sh && deploy/checker.sh escape; } &
     images=$!
 fi
 

@@ -10,6 +10,7 @@ use crate::auth::rate::RateLimits;
 use crate::config::Config;
 use crate::console::Consoles;
 use crate::mail::Mailer;
+use crate::post::Poster;
 use crate::wake::Wake;
 
 /// Shared by both listeners and the background tasks; cheap to clone.
@@ -25,6 +26,8 @@ pub struct App {
     pub passwords: Hasher,
     /// How mail leaves, if it does.
     pub mailer: Option<Mailer>,
+    /// Posts to webhooks.
+    pub poster: Poster,
     /// Counts requests by project.
     pub rate: RateLimits,
     /// Consoles that are open at this replica.
@@ -41,12 +44,14 @@ impl App {
     pub fn new(db: PgPool, config: Config) -> anyhow::Result<Self> {
         let rate = RateLimits::new(config.rate_limit);
         let mailer = Mailer::new(&config)?;
+        let poster = Poster::new(&config.webhook_networks)?;
         Ok(Self {
             db,
             config: Arc::new(config),
             wake: Wake::default(),
             passwords: Hasher::default(),
             mailer,
+            poster,
             rate,
             consoles: Consoles::default(),
             names: Arc::default(),

@@ -41,6 +41,10 @@ id!(
     TokenId
 );
 id!(
+    /// A webhook of a project.
+    WebhookId
+);
+id!(
     /// An SSH key of a project.
     SshKeyId
 );

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod images;
 pub mod mail;
 pub mod pages;
+pub mod post;
 pub mod postgres;
 pub mod serve;
 pub mod tasks;

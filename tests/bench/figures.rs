@@ -80,7 +80,7 @@ pub(crate) fn median(all: &[Duration]) -> Duration {
 }
 
 /// The smallest value that is not below this part of all.
-fn rank(sorted: &[Duration], part: f64) -> Duration {
+pub(crate) fn rank(sorted: &[Duration], part: f64) -> Duration {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
     let at = (sorted.len() as f64 * part).ceil() as usize;
     sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,10 +1,11 @@
-//! `berth-bench [life] [incus] [neighbour] [small] [network]`: how fast and how small is this, on this machine, and what does a
+//! `berth-bench [life] [incus] [neighbour] [small] [network] [pages]`: how fast and how small is this, on this machine, and what does a
 //! hostile guest cost others? Figures only; nothing here fails because it is slow. Without a word: everything.
 //!
 //! * `life`: create, stop, start, reboot, delete, a burst, and what an idle VPS costs in memory
 //! * `incus`: the same of Debian's Incus, beside Berth's
 //! * `neighbour`: a neighbour's ssh and a fixed CPU task while another guest floods (Incus's too, with `incus`)
 //! * `small`: what the agent holds with a hundred VPSes
+//! * `pages`: the dashboard's pages with 5,000 VPSes on simulated hosts, and the bytes of a first load
 //! * `network`: from VPS to VPS, beside veths and routes alone, and changes of rules (Incus's bridge too, with `incus`)
 //!
 //! Brings up a server, one host in a network namespace of its own and real guests, all under names of its own, and
@@ -18,6 +19,7 @@ mod memory;
 mod names;
 mod neighbour;
 mod network;
+mod pages;
 mod small;
 
 use berth_tests::e2e::cell::Cell;
@@ -27,7 +29,7 @@ use crate::incus::{Incus, Theirs};
 use crate::neighbour::{Ours, measure};
 
 /// What can be asked for.
-const PARTS: [&str; 5] = ["life", "incus", "neighbour", "small", "network"];
+const PARTS: [&str; 6] = ["life", "incus", "neighbour", "small", "network", "pages"];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -37,6 +39,12 @@ async fn main() {
         std::process::exit(2);
     }
     let wants = |part: &str| asked.is_empty() || asked.iter().any(|a| a == part);
+    if wants("pages") {
+        pages::run().await;
+    }
+    if asked.iter().all(|part| part == "pages") && !asked.is_empty() {
+        return;
+    }
     let cell = Cell::start(1).await;
     let db = cell.db.pool().await;
     // A machine of two cores is to hold all of the bursts.

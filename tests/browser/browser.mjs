@@ -1,9 +1,11 @@
 // A Chromium that talks to nobody but the page under test, and watches what no test may overlook: errors on the console,
 // violations of the content security policy, requests to another origin, findings of axe.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
+import csp from "csp_evaluator/dist/evaluator.js";
+import { CspParser } from "csp_evaluator/dist/parser.js";
 import { chromium } from "playwright-core";
 
 export const url = (process.env.BERTH_URL ?? "http://127.0.0.1:8080").replace(/\/$/, "");
@@ -66,6 +68,23 @@ export async function accessible(page, what) {
     assert.deepEqual(told, [], `${what} in ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+}
+
+// What a published evaluator holds against the page's content security policy. A "maybe" is about files that tenants could
+// have put on this origin, and there are none.
+const MAYBE = 50;
+export async function policyHolds(page, what) {
+  const answer = await page.request.get(page.url());
+  const findings = new csp.CspEvaluator(new CspParser(answer.headers()["content-security-policy"]).csp).evaluate();
+  const bad = findings.filter((f) => f.severity < MAYBE);
+  assert.deepEqual(bad.map((f) => `${f.directive}: ${f.description}`), [], what);
+}
+
+// Has the server restarted, and returns when it is back.
+export async function restartServer() {
+  const file = join(process.env.BERTH_RESTART, "now");
+  writeFileSync(file, "");
+  while (existsSync(file)) await new Promise((go) => setTimeout(go, 50));
 }
 
 // Nothing may be cut off or need scrolling to the side on a phone.

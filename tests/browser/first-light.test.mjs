@@ -4,7 +4,7 @@
 //   BERTH_URL=http://127.0.0.1:8080 BERTH_EMAIL=… BERTH_PASSWORD=… [BERTH_SCREENSHOTS=dir] npm test
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, fitsPhone, launch, picture, signIn, url, visitor } from "./browser.mjs";
+import { accessible, fitsPhone, launch, picture, policyHolds, signIn, url, visitor } from "./browser.mjs";
 
 // A create of the first VPS of a real host may wait for its image.
 const READY = 120_000;
@@ -39,6 +39,7 @@ test("a wrong password is told, and nothing else", async () => {
   assert.equal(await page.getByLabel("E-mail address").inputValue(), "nobody@berth.example");
   assert.equal(await page.getByLabel("Password").inputValue(), "");
   await accessible(page, "sign-in");
+  await policyHolds(page, "sign-in");
   await fitsPhone(page, "sign-in");
   assert.deepEqual(complaints, []);
   await context.close();
@@ -48,6 +49,7 @@ test("a server is created, runs, and goes, without a reload", async () => {
   const { context, page, complaints } = await visitor(browser, { permissions: ["clipboard-read", "clipboard-write"] });
   await signIn(page);
   await accessible(page, "servers");
+  await policyHolds(page, "servers");
 
   await page.getByRole("link", { name: "Create server" }).or(page.getByRole("link", { name: "Create the first server" })).first().click();
   const name = `light-${suffix}`;

@@ -12,6 +12,7 @@ pub mod e2e;
 pub mod exec;
 pub mod mail;
 pub mod name_server;
+pub mod node;
 pub mod openapi;
 pub mod proxy;
 pub mod raw_agent;

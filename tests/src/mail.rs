@@ -1,6 +1,7 @@
 //! A mail server that keeps what it is given: enough of SMTP (RFC 5321) for one client that sends plain text.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +58,24 @@ impl Catcher {
             }
         });
         Self { addr, mails, task }
+    }
+
+    /// Writes what comes to files in this directory as well, named by number and address, until it is dropped.
+    pub fn file_in(&self, dir: PathBuf) -> JoinHandle<()> {
+        let mails = self.mails.clone();
+        tokio::spawn(async move {
+            let mut written = 0;
+            loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let new: Vec<Mail> = mails.lock().expect("no panic").iter().skip(written).cloned().collect();
+                for mail in new {
+                    written += 1;
+                    let (part, whole) = (dir.join("part"), dir.join(format!("{written:04}-{}", mail.to)));
+                    std::fs::write(&part, mail.text).expect("a directory of the test's own");
+                    std::fs::rename(&part, whole).expect("a directory of the test's own");
+                }
+            }
+        })
     }
 
     /// What a server is configured with.

@@ -41,6 +41,8 @@ pub enum Section {
     Keys,
     /// API tokens.
     Tokens,
+    /// Where news are posted to.
+    Webhooks,
     /// Who works in the project.
     Members,
     /// One's own account.
@@ -109,6 +111,12 @@ pub enum Notice {
     KeyDeleted,
     /// A token was deleted.
     TokenDeleted,
+    /// A webhook was changed.
+    WebhookChanged,
+    /// Something was posted to a webhook.
+    WebhookTried,
+    /// A webhook was deleted.
+    WebhookDeleted,
     /// A member has another role.
     RoleChanged,
     /// A member is out.
@@ -134,7 +142,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 18] = [
+    const ALL: [(Self, &'static str, &'static str); 21] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -142,6 +150,9 @@ impl Notice {
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),
+        (Self::WebhookChanged, "webhook-changed", "The webhook was changed."),
+        (Self::WebhookTried, "webhook-tried", "It was sent. What the receiver answered is below."),
+        (Self::WebhookDeleted, "webhook-deleted", "The webhook was deleted. Nothing is posted to it any more."),
         (Self::RoleChanged, "role-changed", "The member's role was changed."),
         (Self::MemberRemoved, "member-removed", "The member is out of the project."),
         (

@@ -103,6 +103,12 @@ fn what_a_tenant_typed_is_never_markup() {
     tokens.form.name = field();
     tokens.endpoint = bad();
 
+    let hostile = || WebhookForm { name: field(), url: field(), kinds: field() };
+    let row = || WebhookRow { name: bad(), url: bad(), kinds: vec![bad()], ..sample::webhook_row() };
+    let webhooks = WebhooksPage { rows: vec![row()], form: hostile(), ..sample::webhooks() };
+    let mut webhook = WebhookPage { hook: row(), secret: bad(), form: hostile(), ..sample::webhook() };
+    (webhook.deliveries[0].kind, webhook.deliveries[0].error) = (bad(), Some(bad()));
+
     let mut hosts = sample::hosts();
     hosts.live.hosts[0].name = bad();
     hosts.form.name = field();
@@ -142,6 +148,8 @@ fn what_a_tenant_typed_is_never_markup() {
         ConsolePage { shell, project, id: 1, name: bad() }.render(),
         keys.render(),
         tokens.render(),
+        webhooks.render(),
+        webhook.render(),
         audit.render(),
         members.render(),
         account.render(),

@@ -29,6 +29,7 @@ pub mod console;
 pub mod enrol;
 pub mod events;
 pub mod factors;
+pub mod feed;
 pub mod firewalls;
 pub mod floating_ips;
 pub mod gateways;
@@ -62,6 +63,7 @@ pub mod traffic;
 pub mod users;
 pub mod vps;
 pub mod watch;
+pub mod webhooks;
 
 /// A transaction of somebody else.
 pub type Tx = Transaction<'static, Postgres>;

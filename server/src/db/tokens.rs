@@ -99,6 +99,16 @@ pub async fn delete(db: &PgPool, project: Option<ProjectId>, id: TokenId) -> Res
     }
 }
 
+/// Whether a project still has this token.
+pub async fn is_there(db: &PgPool, project: ProjectId, id: TokenId) -> sqlx::Result<bool> {
+    let there = sqlx::query_scalar!(
+        r#"select exists (select from tokens where id = $1 and project_id = $2) as "there!""#,
+        id.0,
+        project.0
+    );
+    there.fetch_one(db).await
+}
+
 /// The token with this secret. Notes that it was used, once a minute at most.
 pub async fn find(db: &PgPool, shown: &str) -> Result<Option<Token>> {
     if shown.len() != secret::TOKEN_LENGTH {

@@ -24,3 +24,4 @@ pub mod selector;
 pub mod ssh;
 pub mod status;
 pub mod traffic;
+pub mod webhook;

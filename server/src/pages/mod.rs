@@ -38,6 +38,7 @@ mod sign_in;
 mod throttle;
 mod tokens;
 mod views;
+mod webhooks;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
@@ -84,6 +85,12 @@ pub fn router(app: App) -> Router {
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))
         .route("/tokens/{id}/delete", post(tokens::delete))
+        .route("/webhooks", get(webhooks::page).post(webhooks::make))
+        .route("/webhooks/{id}", get(webhooks::one).post(webhooks::change))
+        .route("/webhooks/{id}/switch", post(webhooks::switch))
+        .route("/webhooks/{id}/test", post(webhooks::test))
+        .route("/webhooks/{id}/redeliver", post(webhooks::redeliver))
+        .route("/webhooks/{id}/delete", post(webhooks::delete))
         .route("/members", get(members::page).post(members::invite))
         .route("/members/{id}/role", post(members::set_role))
         .route("/members/{id}/remove", post(members::remove))

@@ -22,6 +22,7 @@ mod reverse;
 mod seal;
 mod tidy;
 mod traffic;
+mod webhooks;
 
 pub(crate) use notify::tell_once;
 
@@ -60,6 +61,7 @@ impl Tasks {
         run(Box::pin(reverse::watch(app.clone(), tasks.clone())));
         run(Box::pin(mail::watch(app.clone(), tasks.clone())));
         run(Box::pin(seal::watch(app.clone(), tasks.clone())));
+        run(Box::pin(webhooks::watch(app.clone(), tasks.clone())));
         tasks
     }
 

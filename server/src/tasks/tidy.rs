@@ -37,6 +37,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     crate::db::traffic::forget(db).await?;
     let events = crate::db::events::forget(db).await?;
     crate::db::networks::forget_deleted(db).await?;
+    crate::db::feed::forget(db).await?;
     Ok(format!(
         "dropped {dropped} partitions, {sessions} sessions, {tokens} enrolment tokens, {events} events, {holders} holders of addresses"
     ))

@@ -64,6 +64,8 @@ pub struct Cell {
     pub hosts: Vec<CellHost>,
     /// Names of the images that were imported.
     pub images: Vec<String>,
+    /// Settings of the server beside the usual ones.
+    settings: Vec<(&'static str, String)>,
     server: Option<Process>,
     listen: SocketAddr,
     agents: SocketAddr,
@@ -92,7 +94,15 @@ impl Cell {
     /// # Panics
     /// When anything of that fails.
     pub async fn start(hosts: usize) -> Self {
-        Self::with(hosts, 1).await
+        Self::with(hosts, 1, Vec::new()).await
+    }
+
+    /// As [`Self::start`], with these settings of the server's environment.
+    ///
+    /// # Panics
+    /// When anything of that fails.
+    pub async fn with_settings(hosts: usize, settings: Vec<(&'static str, String)>) -> Self {
+        Self::with(hosts, 1, settings).await
     }
 
     /// As [`Self::start`], with all images that there are.
@@ -100,7 +110,7 @@ impl Cell {
     /// # Panics
     /// When anything of that fails.
     pub async fn with_all_images(hosts: usize) -> Self {
-        Self::with(hosts, usize::MAX).await
+        Self::with(hosts, usize::MAX, Vec::new()).await
     }
 
     /// As [`Self::start`], without any image: the test has its own.
@@ -108,10 +118,10 @@ impl Cell {
     /// # Panics
     /// When anything of that fails.
     pub async fn without_images(hosts: usize) -> Self {
-        Self::with(hosts, 0).await
+        Self::with(hosts, 0, Vec::new()).await
     }
 
-    async fn with(hosts: usize, images: usize) -> Self {
+    async fn with(hosts: usize, images: usize, settings: Vec<(&'static str, String)>) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "real guests need root");
         let before = machine();
         let name = format!("bt{:04x}", rand::random::<u16>());
@@ -130,6 +140,7 @@ impl Cell {
             key: Key::new(&dir),
             api: Api::new(&base),
             control: Control::new(Api::new(&base)),
+            settings,
             server: None,
             hosts: Vec::new(),
             images: Vec::new(),
@@ -193,6 +204,7 @@ impl Cell {
             .env("BERTH_AGENT_LISTEN", self.agents.to_string());
         command.env("BERTH_AGENT_NAMES", "127.0.0.1").env("BERTH_URL", format!("http://{}", self.listen));
         command.env("BERTH_RATE_LIMIT", "0").env("BERTH_NAT_POOL", POOL).env("RUST_LOG", "info");
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use berth_agent::sim::Behaviour;
 use berth_proto::Capacity;
+use berth_server::config::Config;
 use serde_json::json;
 
 use super::host::WorldHost;
@@ -16,6 +17,7 @@ use crate::proxy::{Proxy, Upstream};
 
 const PLAN: &str = "small";
 const MEMORY: i64 = 512 << 20;
+const DISK: i64 = 4 << 30;
 const IMAGE: &str = "debian-12";
 
 /// A world that is not there yet.
@@ -27,6 +29,7 @@ pub struct Builder {
     pool: &'static str,
     rate_limit: u32,
     smtp: Option<String>,
+    webhooks: Option<&'static str>,
     slow: Duration,
     apart: bool,
 }
@@ -40,6 +43,7 @@ impl Default for Builder {
             pool: "10.77.0.0/24",
             rate_limit: 0,
             smtp: None,
+            webhooks: None,
             slow: Duration::ZERO,
             apart: false,
         }
@@ -83,6 +87,12 @@ impl Builder {
         Self { smtp: Some(url), ..self }
     }
 
+    /// Webhooks may reach this network beside the public internet.
+    #[must_use]
+    pub fn webhooks(self, network: &'static str) -> Self {
+        Self { webhooks: Some(network), ..self }
+    }
+
     /// Making a disk and starting a guest take this long, each.
     #[must_use]
     pub fn slow_host(self, slow: Duration) -> Self {
@@ -113,7 +123,15 @@ impl Builder {
         let mut replicas: Vec<_> = (0..self.replicas)
             .map(|_| {
                 let alone = self.replicas == 1;
-                Replica::new(dir.path().join("server"), self.rate_limit, pool_cidr, alone, self.smtp.clone())
+                let config = Config {
+                    data_dir: dir.path().join("server"),
+                    rate_limit: self.rate_limit,
+                    nat_pool: pool_cidr,
+                    smtp_url: self.smtp.clone(),
+                    webhook_networks: self.webhooks.iter().map(|net| net.parse().expect("a network")).collect(),
+                    ..Config::default()
+                };
+                Replica::new(config, alone)
             })
             .collect();
         futures_util::future::join_all(replicas.iter_mut().map(|replica| replica.start(url.clone()))).await;
@@ -121,7 +139,7 @@ impl Builder {
         let api = Api::new(replicas[0].url());
         let admin = api.with_token(operator_token(&pool).await);
         let control = Control::new(admin.clone());
-        control.plan(PLAN, &json!({"cpu_milli": 1000, "memory_bytes": MEMORY, "disk_bytes": 4_i64 << 30, "price_hourly": "0.01", "price_monthly": "3"})).await;
+        control.plan(PLAN, &json!({"cpu_milli": 1000, "memory_bytes": MEMORY, "disk_bytes": DISK, "price_hourly": "0.01", "price_monthly": "3"})).await;
         let file = dir.path().join("image.tar");
         std::fs::write(&file, tiny_tar()).expect("a file of ours");
         control.image(IMAGE, &file).await;
@@ -153,7 +171,8 @@ impl Builder {
     async fn add_host(&self, world: &mut World, n: usize) {
         let (id, token) = world.control.host(&format!("h{n}")).await;
         let link = Proxy::start(Upstream::Tcp(world.replicas[0].agents())).expect("a port is free");
-        let capacity = Capacity { cpu_milli: 64_000, memory_bytes: self.room * MEMORY, disk_bytes: 1 << 40 };
+        let disk_bytes = (1 << 40).max(self.room * DISK);
+        let capacity = Capacity { cpu_milli: 64_000, memory_bytes: self.room * MEMORY, disk_bytes };
         let underlay = super::underlay(n).parse().ok().filter(|_| !self.apart);
         let mut behaviour = Behaviour { capacity, needs_images: true, underlay, ..Behaviour::default() };
         behaviour.create += self.slow;

@@ -1,7 +1,6 @@
 //! One server of the control plane, in this process. Clients reach it through a proxy, so its URL survives a restart.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use berth_server::app::App;
 use berth_server::config::Config;
@@ -14,26 +13,18 @@ pub(super) struct Replica {
     front: Proxy,
     /// Where agents open streams to this replica, when there are others.
     streams: Option<Proxy>,
-    data_dir: PathBuf,
-    rate_limit: u32,
-    smtp: Option<String>,
-    nat_pool: ipnet::Ipv4Net,
+    config: Config,
     running: Option<Server>,
     agents: Option<SocketAddr>,
 }
 
 impl Replica {
-    pub(super) fn new(
-        data_dir: PathBuf,
-        rate_limit: u32,
-        nat_pool: ipnet::Ipv4Net,
-        alone: bool,
-        smtp: Option<String>,
-    ) -> Self {
+    /// One with these settings; what is its own, as ports, it sets itself.
+    pub(super) fn new(config: Config, alone: bool) -> Self {
         let nowhere = Upstream::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
         let front = Proxy::start(nowhere.clone()).expect("a port is free");
         let streams = (!alone).then(|| Proxy::start(nowhere).expect("a port is free"));
-        Self { front, streams, data_dir, rate_limit, smtp, nat_pool, running: None, agents: None }
+        Self { front, streams, config, running: None, agents: None }
     }
 
     pub(super) fn url(&self) -> String {
@@ -52,16 +43,12 @@ impl Replica {
     pub(super) async fn start(&mut self, database_url: String) {
         let config = Config {
             database_url: Some(database_url),
-            data_dir: self.data_dir.clone(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             agent_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             agent_names: vec!["localhost".into(), "127.0.0.1".into()],
             agent_stream_url: self.streams.as_ref().map(|proxy| format!("https://{}", proxy.addr)),
             public_url: self.url(),
-            rate_limit: self.rate_limit,
-            smtp_url: self.smtp.clone(),
-            nat_pool: self.nat_pool,
-            ..Config::default()
+            ..self.config.clone()
         };
         let server = serve::start(config).await.expect("the server starts");
         self.front.lead_to(Upstream::Tcp(server.api_addr));

@@ -335,6 +335,51 @@ pub(crate) fn tokens() -> TokensPage {
     }
 }
 
+pub(crate) fn webhook_row() -> WebhookRow {
+    WebhookRow {
+        id: 1,
+        name: "chat".into(),
+        url: "https://chat.example.com/hooks/berth?room=ops".into(),
+        kinds: vec!["action.error".into(), "guest".into()],
+        enabled: true,
+        failing: Some(ago(90)),
+    }
+}
+
+pub(crate) fn webhooks() -> WebhooksPage {
+    let off = WebhookRow { id: 2, name: "old".into(), enabled: false, kinds: vec![], failing: None, ..webhook_row() };
+    let name = Field { value: "chat".into(), error: Some("Another webhook of the project has this name.".into()) };
+    WebhooksPage {
+        shell: shell(Section::Webhooks, false),
+        project: project(),
+        rows: vec![webhook_row(), off],
+        form: WebhookForm { name, ..WebhookForm::default() },
+    }
+}
+
+pub(crate) fn webhook() -> WebhookPage {
+    let tried = |event, status, error: Option<&str>| DeliveryRow {
+        event,
+        kind: "guest.oom_kill".into(),
+        at: ago(3),
+        took: "81 ms".into(),
+        status,
+        error: error.map(str::to_owned),
+    };
+    WebhookPage {
+        shell: shell(Section::Webhooks, false),
+        project: project(),
+        hook: webhook_row(),
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
+        form: WebhookForm::default(),
+        deliveries: vec![
+            tried(Some(71), Some(500), Some("answered with 500, not 2xx")),
+            tried(Some(70), Some(204), None),
+            tried(None, None, Some("no answer within 10 seconds")),
+        ],
+    }
+}
+
 fn host(id: i64, name: &str, online: bool, cordoned: bool, busy: f64) -> HostView {
     let told =
         |label, part: f64, all: &str| Load::of(label, part, 1.0, format!("{:.0} % of {all}", part * 100.0));
@@ -579,6 +624,8 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("console", page(console().render())),
         ("keys", page(keys().render())),
         ("tokens", page(tokens().render())),
+        ("webhooks", page(webhooks().render())),
+        ("webhook", page(webhook().render())),
         ("hosts", page(hosts().render())),
         ("host", page(host_page().render())),
         ("audit", page(audit().render())),
@@ -633,6 +680,11 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-server", page(server.render())),
         ("empty-keys", page(KeysPage { rows: vec![], form: KeyForm::default(), ..keys() }.render())),
         ("empty-tokens", page(TokensPage { rows: vec![], secret: None, ..tokens() }.render())),
+        (
+            "empty-webhooks",
+            page(WebhooksPage { rows: vec![], form: WebhookForm::default(), ..webhooks() }.render()),
+        ),
+        ("empty-webhook", page(WebhookPage { deliveries: vec![], ..webhook() }.render())),
         (
             "empty-hosts",
             page(

@@ -1,7 +1,7 @@
 //! A published checker for ways out of containers, run against guests. It knows no user namespaces and takes a guest for
 //! a container that shares its users with the host, so it finds things; SECURITY.md has to explain each.
 //!
-//! The checker (`deploy/escape-checker.sh` installs it) runs on the host and calls `docker exec` for its probes; here a
+//! The checker (`deploy/checker.sh escape` installs it) runs on the host and calls `docker exec` for its probes; here a
 //! small program of that name runs them as services of the guest.
 
 use std::fs;
@@ -29,10 +29,10 @@ fn check(debian: u32) {
     if !program.exists() {
         assert!(
             std::env::var_os("CI").is_none(),
-            "{} is missing: run deploy/escape-checker.sh",
+            "{} is missing: run deploy/checker.sh escape",
             program.display()
         );
-        eprintln!("SKIPPED: {} is missing: run deploy/escape-checker.sh", program.display());
+        eprintln!("SKIPPED: {} is missing: run deploy/checker.sh escape", program.display());
         return;
     }
     world::run(async move |world| {

@@ -10,6 +10,7 @@
 mod audit;
 mod events;
 mod exec;
+mod feed;
 mod files;
 mod firewalls;
 mod life;
@@ -17,6 +18,7 @@ mod limits;
 mod network;
 mod ports;
 mod traffic;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -33,6 +35,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(events::router())
         .merge(exec::router())
+        .merge(feed::router())
         .merge(files::router())
         .merge(firewalls::router())
         .merge(life::router())
@@ -40,4 +43,5 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(network::router())
         .merge(ports::router())
         .merge(traffic::router())
+        .merge(webhooks::router())
 }

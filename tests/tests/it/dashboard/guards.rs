@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 64] = [
+const GUARDED: [(&str, &str, Need); 72] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -49,6 +49,14 @@ const GUARDED: [(&str, &str, Need); 64] = [
     ("GET", "/projects/{project}/tokens", Manage),
     ("POST", "/projects/{project}/tokens", Manage),
     ("POST", "/projects/{project}/tokens/{id}/delete", Manage),
+    ("GET", "/projects/{project}/webhooks", Manage),
+    ("POST", "/projects/{project}/webhooks", Manage),
+    ("GET", "/projects/{project}/webhooks/{id}", Manage),
+    ("POST", "/projects/{project}/webhooks/{id}", Manage),
+    ("POST", "/projects/{project}/webhooks/{id}/switch", Manage),
+    ("POST", "/projects/{project}/webhooks/{id}/test", Manage),
+    ("POST", "/projects/{project}/webhooks/{id}/redeliver", Manage),
+    ("POST", "/projects/{project}/webhooks/{id}/delete", Manage),
     ("GET", "/projects/{project}/audit", Look),
     ("GET", "/projects/{project}/audit/export", Look),
     ("GET", "/fleet/hosts", Operate),

@@ -4,6 +4,7 @@
 mod console;
 mod forms;
 mod guards;
+mod headers;
 mod live;
 mod sign_in;
 

@@ -1,0 +1,31 @@
+//! Tests in a real browser are written for Node (`tests/browser`); here they are run.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A run of these test files, which the caller tells what they need. Installs what the lockfile names if it is not there.
+///
+/// # Panics
+/// When that fails.
+#[must_use]
+pub fn tests(files: &[&str]) -> Command {
+    let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/browser"));
+    if !dir.join("node_modules/.package-lock.json").exists() {
+        let mut npm = Command::new("npm");
+        run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&dir));
+    }
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(files).current_dir(dir);
+    node
+}
+
+/// Runs a command to its good end, and shows what it says.
+///
+/// # Panics
+/// When it fails.
+pub fn run(command: &mut Command) {
+    let out = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let told = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    println!("{told}");
+    assert!(out.status.success(), "{command:?} failed:\n{told}");
+}
