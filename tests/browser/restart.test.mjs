@@ -20,7 +20,7 @@ const canRestart = { skip: process.env.BERTH_RESTART ? false : "SKIPPED: BERTH_R
 
 test("a restart in the middle of a form and of a console", canRestart, async () => {
   // While the server is away, streams and requests for tickets fail, which the browser's own console tells.
-  const { context, page, complaints } = await visitor(browser, {}, [/ERR_/, /502/, /503/, /WebSocket/]);
+  const { context, page, complaints } = await visitor(browser, {}, [/ERR_/, /502/, /503/, /WebSocket/, /Failed to fetch/]);
   await signIn(page);
   const servers = page.url().replace(/[^/]+$/, "servers");
   await page.goto(`${servers}/new`);

@@ -102,7 +102,7 @@ test("the life of a tenant", { skip: mails ? false : "SKIPPED: BERTH_MAILS names
 
   // A project, a colleague, a key.
   await page.goto(`${url}/account`);
-  await page.getByLabel("Name", { exact: true }).fill("harbour");
+  await page.locator("#project").fill("harbour");
   await page.getByRole("button", { name: "Make project" }).click();
   await page.waitForURL(/\/projects\/\d+\//);
   const project = page.url().match(/.*\/projects\/\d+/)[0];
