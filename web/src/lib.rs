@@ -16,6 +16,7 @@ mod audit;
 mod console;
 mod create;
 mod fleet;
+mod form;
 mod format;
 mod gate;
 mod graph;
@@ -24,6 +25,7 @@ mod labels;
 mod limits;
 mod members;
 mod message;
+mod operators;
 mod server;
 mod servers;
 mod shell;
@@ -39,6 +41,7 @@ pub use create::{
 pub use fleet::{
     EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,
 };
+pub use form::{Form, Input, Pager};
 pub use format::{Bytes, Cores, Field, Load, Money, When};
 pub use gate::{GateField, GatePage, SignInPage};
 pub use graph::{Graph, Range, Series, Unit};
@@ -47,6 +50,9 @@ pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
+pub use operators::{
+    PeoplePage, PersonPage, PersonRow, TenantMember, TenantPage, TenantRow, TenantsPage,
+};
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };

@@ -53,6 +53,10 @@ pub enum Section {
     FleetServers,
     /// Who changed what anywhere.
     FleetAudit,
+    /// All projects.
+    Tenants,
+    /// Everybody who has an account.
+    People,
     /// None of them.
     None,
 }
@@ -131,10 +135,20 @@ pub enum Notice {
     HostCordoned,
     /// A host takes new servers again.
     HostUncordoned,
+    /// A project was made by an operator.
+    ProjectMade,
+    /// A project stands still.
+    ProjectSuspended,
+    /// A project goes on.
+    ProjectResumed,
+    /// Somebody was let into a project.
+    MemberAdmitted,
+    /// Somebody's second factor was turned off.
+    FactorLost,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 18] = [
+    const ALL: [(Self, &'static str, &'static str); 23] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -161,6 +175,11 @@ impl Notice {
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
         (Self::HostCordoned, "host-cordoned", "The host takes no new servers. Those on it run on."),
         (Self::HostUncordoned, "host-uncordoned", "The host takes new servers again."),
+        (Self::ProjectMade, "project-made", "The project was made. Let somebody in."),
+        (Self::ProjectSuspended, "project-suspended", "The project is suspended. Its servers are stopping."),
+        (Self::ProjectResumed, "project-resumed", "The project goes on. Servers that ran are starting."),
+        (Self::MemberAdmitted, "member-admitted", "They may work in the project now."),
+        (Self::FactorLost, "factor-lost", "The second factor is off, and all sessions were ended."),
     ];
 
     /// Reads what [`Notice::code`] wrote.

@@ -197,3 +197,13 @@ fn the_moving_parts_are_those_of_the_page() {
         assert!(part.contains(&format!("id=\"{id}\"")), "{id} names itself");
     }
 }
+
+#[test]
+fn what_an_operator_looks_at_is_never_markup() {
+    for (name, html) in sample::operators::hostile(HOSTILE) {
+        assert!(html.contains("&#60;script&#62;") || html.contains("&lt;script"), "{name} shows the text");
+        let ours = html.matches("<script src=\"/assets/").count();
+        assert_eq!(html.matches("<script").count(), ours, "{name}: only the script of ours: {html}");
+        assert!(!html.contains("<img src=x"), "{name}: {html}");
+    }
+}

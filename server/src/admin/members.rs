@@ -90,7 +90,7 @@ pub(super) async fn list(app: &App, project: ProjectId) -> Result<Vec<Member>> {
 }
 
 /// Lets somebody in, or makes them something else.
-pub(super) async fn put(app: &App, project: ProjectId, user: UserId, role: Role) -> Result<()> {
+pub(crate) async fn put(app: &App, project: ProjectId, user: UserId, role: Role) -> Result<()> {
     db::projects::add_member(&app.db, project, user, role).await?;
     db::members::set_role(&app.db, Role::Owner, project, user, role).await
 }
@@ -101,7 +101,7 @@ pub(super) async fn remove(app: &App, project: ProjectId, user: UserId) -> Resul
 }
 
 /// Turns off the second factor of somebody who lost it, codes and all, and ends their sessions.
-pub(super) async fn lose_factor(app: &App, user: UserId) -> Result<()> {
+pub(crate) async fn lose_factor(app: &App, user: UserId) -> Result<()> {
     db::factors::off(&app.db, user).await?;
     db::sessions::end(&app.db, user, "", None).await
 }

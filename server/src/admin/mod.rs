@@ -13,7 +13,7 @@ pub mod cli;
 mod gateways;
 mod hosts;
 mod images;
-mod members;
+pub(crate) mod members;
 mod name_servers;
 mod places;
 mod plans;

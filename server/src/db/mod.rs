@@ -26,6 +26,7 @@ pub mod actions;
 pub mod addresses;
 pub mod audit;
 pub mod console;
+pub mod directory;
 pub mod enrol;
 pub mod events;
 pub mod factors;

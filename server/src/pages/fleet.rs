@@ -160,7 +160,7 @@ async fn everywhere(app: &App) -> Result<(Vec<Vps>, i64)> {
     Ok((found.items, found.total))
 }
 
-async fn rows(app: &App, who: &SignedIn, vpses: &[Vps]) -> Result<Vec<FleetServerRow>> {
+pub(super) async fn rows(app: &App, who: &SignedIn, vpses: &[Vps]) -> Result<Vec<FleetServerRow>> {
     let beside = servers::beside(app, vpses).await?;
     let mine: HashSet<i64> = who.projects.iter().map(|p| p.id).collect();
     Ok(vpses.iter().map(|vps| row(vps, &beside, &mine)).collect())

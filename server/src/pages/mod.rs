@@ -29,6 +29,7 @@ mod life;
 mod limits;
 mod members;
 mod names;
+mod operators;
 mod preview;
 mod resize;
 mod server;
@@ -97,6 +98,14 @@ pub fn router(app: App) -> Router {
         .route("/hosts/{id}/cordon", post(fleet::cordon))
         .route("/hosts/{id}/uncordon", post(fleet::uncordon))
         .route("/servers", get(fleet::servers))
+        .route("/projects", get(operators::projects::list).post(operators::projects::make))
+        .route("/projects/{id}", get(operators::projects::page))
+        .route("/projects/{id}/suspend", post(operators::projects::suspend))
+        .route("/projects/{id}/resume", post(operators::projects::resume))
+        .route("/projects/{id}/members", post(operators::projects::admit))
+        .route("/people", get(operators::people::list))
+        .route("/people/{id}", get(operators::people::page))
+        .route("/people/{id}/factor-off", post(operators::people::factor_off))
         .route("/audit", get(audit::of_everything))
         .route("/audit/export", get(audit::export_everything));
     Router::new()

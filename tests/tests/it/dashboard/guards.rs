@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 64] = [
+const GUARDED: [(&str, &str, Need); 73] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -58,6 +58,15 @@ const GUARDED: [(&str, &str, Need); 64] = [
     ("POST", "/fleet/hosts/{id}/cordon", Operate),
     ("POST", "/fleet/hosts/{id}/uncordon", Operate),
     ("GET", "/fleet/servers", Operate),
+    ("GET", "/fleet/projects", Operate),
+    ("POST", "/fleet/projects", Operate),
+    ("GET", "/fleet/projects/{id}", Operate),
+    ("POST", "/fleet/projects/{id}/suspend", Operate),
+    ("POST", "/fleet/projects/{id}/resume", Operate),
+    ("POST", "/fleet/projects/{id}/members", Operate),
+    ("GET", "/fleet/people", Operate),
+    ("GET", "/fleet/people/{id}", Operate),
+    ("POST", "/fleet/people/{id}/factor-off", Operate),
     ("GET", "/fleet/audit", Operate),
     ("GET", "/fleet/audit/export", Operate),
     ("GET", "/projects/{project}/members", Look),

@@ -5,6 +5,7 @@ mod console;
 mod forms;
 mod guards;
 mod live;
+mod operators;
 mod sign_in;
 
 use berth_server::db;

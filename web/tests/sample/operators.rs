@@ -1,0 +1,217 @@
+//! The operators' pages with believable data, with nothing, and with hostile text.
+
+use super::*;
+
+fn pager() -> Pager {
+    Pager { total: 120, back: Some("/x?q=&page=1".into()), next: Some("/x?q=&page=3".into()) }
+}
+
+/// A form with a field of every kind.
+fn form(id: &str) -> Form {
+    let choices = vec![("nat".to_owned(), "NAT".to_owned()), ("bgp".to_owned(), "BGP".to_owned())];
+    let inputs = vec![
+        Input::line("name", "Name").hint("One line."),
+        Input::email("email", "E-mail address").optional(),
+        Input::secret("key", "Key"),
+        Input::area("ports", "Ports").with("tcp/25"),
+        Input::check("force", "Do it anyway").hint("Be sure."),
+        Input::choice("kind", "Kind", choices).with("bgp"),
+        Input::confirm("harbour"),
+    ];
+    let mut form = Form::new(id, "/fleet/x", "Go on", inputs);
+    form.blame("name", "This is taken.");
+    form
+}
+
+fn tenant(id: i64, name: &str, suspended: bool) -> TenantRow {
+    TenantRow {
+        id,
+        name: name.into(),
+        owner: Some("anna@harbour.example".into()),
+        members: 3,
+        servers: 12,
+        suspended: suspended.then(|| "The invoice of March is open.".into()),
+        created: ago(id * 9000),
+    }
+}
+
+fn tenants() -> TenantsPage {
+    TenantsPage {
+        shell: shell(Section::Tenants, true),
+        rows: vec![tenant(1, "harbour", false), tenant(2, "wreck", true)],
+        q: Field::new("har"),
+        pager: pager(),
+        make: form("make"),
+    }
+}
+
+fn tenant_page() -> TenantPage {
+    let member = TenantMember {
+        id: 1,
+        email: "anna@harbour.example".into(),
+        words: "owner".into(),
+        since: ago(9000),
+    };
+    TenantPage {
+        shell: shell(Section::Tenants, true),
+        row: tenant(1, "harbour", true),
+        members: vec![member],
+        rows: fleet_rows(),
+        more: 4,
+        hold: form("hold").danger(),
+        admit: form("admit"),
+    }
+}
+
+fn person(id: i64, email: &str, verified: bool) -> PersonRow {
+    PersonRow {
+        id,
+        email: email.into(),
+        name: "Anna".into(),
+        operator: id == 1,
+        verified,
+        factor: verified,
+        projects: 2,
+        sessions: 1,
+        signed_in: verified.then(|| ago(30)),
+        created: ago(id * 7000),
+    }
+}
+
+fn people() -> PeoplePage {
+    PeoplePage {
+        shell: shell(Section::People, true),
+        rows: vec![person(1, "anna@harbour.example", true), person(2, "ben@harbour.example", false)],
+        q: Field::default(),
+        pager: pager(),
+    }
+}
+
+fn person_page() -> PersonPage {
+    PersonPage {
+        shell: shell(Section::People, true),
+        row: person(2, "ben@harbour.example", true),
+        projects: vec![(1, "harbour".into(), "owner".into())],
+        trail: "/fleet/audit?actor=ben%40harbour.example".into(),
+        factor_off: Some(form("factor").danger()),
+    }
+}
+
+/// Every page with data, by name.
+pub(crate) fn full() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    vec![
+        ("fleet-projects", page(tenants().render())),
+        ("fleet-project", page(tenant_page().render())),
+        ("fleet-people", page(people().render())),
+        ("fleet-person", page(person_page().render())),
+    ]
+}
+
+/// Every page of an installation that has nothing yet.
+pub(crate) fn empty() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    let none = Pager::default;
+    let bare = TenantRow { owner: None, suspended: None, servers: 0, members: 0, ..tenant(1, "harbour", false) };
+    let nobody = PersonRow { name: String::new(), signed_in: None, ..person(2, "ben@harbour.example", false) };
+    vec![
+        (
+            "empty-fleet-projects",
+            page(TenantsPage { rows: vec![], q: Field::default(), pager: none(), ..tenants() }.render()),
+        ),
+        (
+            "empty-fleet-project",
+            page(TenantPage { row: bare, members: vec![], rows: vec![], more: 0, ..tenant_page() }.render()),
+        ),
+        ("empty-fleet-people", page(PeoplePage { rows: vec![], pager: none(), ..people() }.render())),
+        (
+            "empty-fleet-person",
+            page(PersonPage { row: nobody, projects: vec![], factor_off: None, ..person_page() }.render()),
+        ),
+    ]
+}
+
+/// Every page where all that somebody can type is `bad`.
+pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    let text = || bad.to_owned();
+    let field = || Field { value: text(), error: Some(text()) };
+    let form = |id| {
+        let choices = vec![(text(), text())];
+        let inputs = vec![
+            Input::line("name", "Name").hint(text()),
+            Input::area("ports", "Ports").with(format!("</textarea>{bad}")),
+            Input::choice("kind", "Kind", choices).with(text()),
+            Input::confirm(text()),
+        ];
+        let mut form = Form::new(id, text(), "Go on", inputs);
+        form.fill(|_| text());
+        form.blame("name", text());
+        form.blame("", text());
+        form
+    };
+    let pager = || Pager { total: 3, back: Some(text()), next: Some(text()) };
+    let tenant = || TenantRow {
+        name: text(),
+        owner: Some(text()),
+        suspended: Some(text()),
+        ..tenant(1, "x", true)
+    };
+    let person = || PersonRow { email: text(), name: text(), ..person(1, "x", true) };
+    let row = FleetServerRow {
+        name: text(),
+        project: text(),
+        fault: Some(text()),
+        host: text(),
+        plan: text(),
+        ipv4: Some(text()),
+        ..fleet_rows().remove(0)
+    };
+    let member = TenantMember { id: 1, email: text(), words: text(), since: ago(1) };
+    vec![
+        (
+            "fleet-projects",
+            page(
+                TenantsPage {
+                    rows: vec![tenant()],
+                    q: field(),
+                    pager: pager(),
+                    make: form("make"),
+                    ..tenants()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-project",
+            page(
+                TenantPage {
+                    row: tenant(),
+                    members: vec![member],
+                    rows: vec![row],
+                    hold: form("hold"),
+                    admit: form("admit"),
+                    ..tenant_page()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-people",
+            page(PeoplePage { rows: vec![person()], q: field(), pager: pager(), ..people() }.render()),
+        ),
+        (
+            "fleet-person",
+            page(
+                PersonPage {
+                    row: person(),
+                    projects: vec![(1, text(), text())],
+                    trail: text(),
+                    factor_off: Some(form("factor")),
+                    ..person_page()
+                }
+                .render(),
+            ),
+        ),
+    ]
+}
