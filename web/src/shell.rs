@@ -57,6 +57,12 @@ pub enum Section {
     Tenants,
     /// Everybody who has an account.
     People,
+    /// What can be rented.
+    Plans,
+    /// Locations and data centres.
+    Locations,
+    /// What servers are made of.
+    Images,
     /// None of them.
     None,
 }
@@ -145,10 +151,22 @@ pub enum Notice {
     MemberAdmitted,
     /// Somebody's second factor was turned off.
     FactorLost,
+    /// A plan is offered.
+    PlanMade,
+    /// A plan is not offered any more.
+    PlanRetired,
+    /// There is another location.
+    LocationMade,
+    /// There is another data centre.
+    DatacenterMade,
+    /// An image is not offered any more.
+    ImageWithdrawn,
+    /// A form was saved.
+    Saved,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 23] = [
+    const ALL: [(Self, &'static str, &'static str); 29] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -180,6 +198,16 @@ impl Notice {
         (Self::ProjectResumed, "project-resumed", "The project goes on. Servers that ran are starting."),
         (Self::MemberAdmitted, "member-admitted", "They may work in the project now."),
         (Self::FactorLost, "factor-lost", "The second factor is off, and all sessions were ended."),
+        (Self::PlanMade, "plan-made", "The plan is offered now."),
+        (Self::PlanRetired, "plan-retired", "The plan is not offered any more. Servers that have it keep it."),
+        (Self::LocationMade, "location-made", "The location was made. Hosts there need a data centre in it."),
+        (Self::DatacenterMade, "datacenter-made", "The data centre was made. Hosts can be added there."),
+        (
+            Self::ImageWithdrawn,
+            "image-withdrawn",
+            "The image is not offered any more. Servers that were made of it run on.",
+        ),
+        (Self::Saved, "saved", "What you changed was saved."),
     ];
 
     /// Reads what [`Notice::code`] wrote.

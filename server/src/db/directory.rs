@@ -2,6 +2,8 @@
 //!
 //! A search is a part of a name or an address in any case, or an id. Nothing in it is a pattern.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
@@ -131,4 +133,20 @@ pub async fn people(db: &PgPool, text: &str, page: Page) -> Result<Listed<Person
 /// One person.
 pub async fn person(db: &PgPool, id: UserId) -> Result<Person> {
     people!("where u.id = $1", id.0).fetch_optional(db).await?.ok_or(Error::NotFound("user"))
+}
+
+/// How many servers have each plan.
+pub async fn servers_by_plan(db: &PgPool) -> Result<HashMap<i64, i64>> {
+    let all = sqlx::query!(
+        r#"select plan_id, count(*) as "servers!" from vps where deleted_at is null group by plan_id"#
+    );
+    Ok(all.fetch_all(db).await?.into_iter().map(|r| (r.plan_id, r.servers)).collect())
+}
+
+/// How many servers have each image.
+pub async fn servers_by_image(db: &PgPool) -> Result<HashMap<i64, i64>> {
+    let all = sqlx::query!(
+        r#"select image_id, count(*) as "servers!" from vps where deleted_at is null group by image_id"#
+    );
+    Ok(all.fetch_all(db).await?.into_iter().map(|r| (r.image_id, r.servers)).collect())
 }

@@ -97,6 +97,77 @@ fn person_page() -> PersonPage {
     }
 }
 
+fn plan(id: i64, name: &str, fits: Option<i64>) -> PlanRow {
+    let money = |amount: &str| Money { amount: amount.into(), currency: "EUR".into() };
+    PlanRow {
+        id,
+        name: name.into(),
+        description: "For small things".into(),
+        specs: "2 cores · 4 GB · 40 GB".into(),
+        monthly: money("4.90"),
+        hourly: money("0.008"),
+        servers: 7,
+        fits,
+        retired: fits.is_none().then(|| ago(5000)),
+    }
+}
+
+fn plan_page() -> PlanPage {
+    PlanPage {
+        shell: shell(Section::Plans, true),
+        row: plan(1, "b2", Some(12)),
+        limits: vec![("CPU", "2 cores".into()), ("Bandwidth each way", "no limit".into())],
+        hosts: vec![(1, "quay-1".into(), 12, ""), (2, "quay-2".into(), 0, "It is cordoned.")],
+        policy: form("policy"),
+        retire: Some(form("retire").danger()),
+    }
+}
+
+fn location() -> LocationRow {
+    LocationRow {
+        id: 1,
+        name: "fsn1".into(),
+        description: "The old mill".into(),
+        place: "Falkenstein, DE".into(),
+        datacenters: vec!["fsn1-dc1".into(), "fsn1-dc2".into()],
+        hosts: 3,
+    }
+}
+
+fn locations() -> LocationsPage {
+    LocationsPage {
+        shell: shell(Section::Locations, true),
+        rows: vec![location()],
+        make: form("make"),
+        datacenter: Some(form("datacenter")),
+    }
+}
+
+fn image(id: i64, retired: bool) -> ImageRow {
+    ImageRow {
+        id,
+        name: "debian-13".into(),
+        description: "Debian 13".into(),
+        size: Bytes(90 << 20),
+        format: "tar.zst".into(),
+        sha256: "5d1f2c3b4a596877".repeat(4),
+        cloud_init: true,
+        servers: 4,
+        ready: vec!["quay-1".into()],
+        hosts: 3,
+        retired: retired.then(|| ago(50)),
+        created: ago(id * 900),
+    }
+}
+
+fn image_page(retired: bool) -> ImagePage {
+    ImagePage {
+        shell: shell(Section::Images, true),
+        row: image(1, retired),
+        withdraw: (!retired).then(|| form("withdraw").danger()),
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -105,6 +176,41 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("fleet-project", page(tenant_page().render())),
         ("fleet-people", page(people().render())),
         ("fleet-person", page(person_page().render())),
+        (
+            "fleet-plans",
+            page(
+                PlansPage {
+                    shell: shell(Section::Plans, true),
+                    rows: vec![plan(1, "b2", Some(12)), plan(2, "b4", Some(0)), plan(3, "a1", None)],
+                }
+                .render(),
+            ),
+        ),
+        ("fleet-plan", page(plan_page().render())),
+        ("fleet-plan-new", page(NewPlanPage { shell: shell(Section::Plans, true), make: form("plan") }.render())),
+        ("fleet-locations", page(locations().render())),
+        (
+            "fleet-location",
+            page(
+                LocationPage {
+                    shell: shell(Section::Locations, true),
+                    row: location(),
+                    resolvers: form("names"),
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-images",
+            page(
+                ImagesPage {
+                    shell: shell(Section::Images, true),
+                    rows: vec![image(2, false), image(1, true)],
+                }
+                .render(),
+            ),
+        ),
+        ("fleet-image", page(image_page(false).render())),
     ]
 }
 
@@ -128,6 +234,19 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
             "empty-fleet-person",
             page(PersonPage { row: nobody, projects: vec![], factor_off: None, ..person_page() }.render()),
         ),
+        ("empty-fleet-plans", page(PlansPage { shell: shell(Section::Plans, true), rows: vec![] }.render())),
+        (
+            "empty-fleet-plan",
+            page(
+                PlanPage { row: plan(1, "b2", None), hosts: vec![], retire: None, ..plan_page() }.render(),
+            ),
+        ),
+        (
+            "empty-fleet-locations",
+            page(LocationsPage { rows: vec![], datacenter: None, ..locations() }.render()),
+        ),
+        ("empty-fleet-images", page(ImagesPage { shell: shell(Section::Images, true), rows: vec![] }.render())),
+        ("empty-fleet-image", page(image_page(true).render())),
     ]
 }
 
@@ -209,6 +328,52 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
                     trail: text(),
                     factor_off: Some(form("factor")),
                     ..person_page()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-plan",
+            page(
+                PlanPage {
+                    row: PlanRow { name: text(), description: text(), specs: text(), ..plan(1, "x", Some(1)) },
+                    limits: vec![("CPU", text())],
+                    hosts: vec![(1, text(), 1, "")],
+                    policy: form("policy"),
+                    ..plan_page()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-locations",
+            page(
+                LocationsPage {
+                    rows: vec![LocationRow {
+                        name: text(),
+                        description: text(),
+                        place: text(),
+                        datacenters: vec![text()],
+                        ..location()
+                    }],
+                    make: form("make"),
+                    ..locations()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-image",
+            page(
+                ImagePage {
+                    row: ImageRow {
+                        name: text(),
+                        description: text(),
+                        format: text(),
+                        ready: vec![text()],
+                        ..image(1, false)
+                    },
+                    ..image_page(false)
                 }
                 .render(),
             ),

@@ -3,7 +3,11 @@
 //! They do what the operators' API does, by the same functions. A form that does not do is shown again with what was
 //! typed and what is wrong beside each field ([`read`], [`blame`]); what is destroyed is named first ([`confirmed`]).
 
+pub(in crate::pages) mod images;
 pub(in crate::pages) mod people;
+pub(in crate::pages) mod places;
+mod plan_form;
+pub(in crate::pages) mod plans;
 pub(in crate::pages) mod projects;
 
 use axum::http::StatusCode;
@@ -55,9 +59,9 @@ impl Asked {
     }
 }
 
-/// Puts into a form what was posted.
+/// Puts into a form what was posted. Postgres takes no NUL in text.
 fn fill(form: &mut Form, fields: &Fields) {
-    form.fill(|name| fields.trimmed(name).to_owned());
+    form.fill(|name| fields.trimmed(name).replace('\0', ""));
 }
 
 /// A value of a form; without one the form says what is wrong with it.

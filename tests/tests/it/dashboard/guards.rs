@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 73] = [
+const GUARDED: [(&str, &str, Need); 87] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -67,6 +67,20 @@ const GUARDED: [(&str, &str, Need); 73] = [
     ("GET", "/fleet/people", Operate),
     ("GET", "/fleet/people/{id}", Operate),
     ("POST", "/fleet/people/{id}/factor-off", Operate),
+    ("GET", "/fleet/plans", Operate),
+    ("GET", "/fleet/plans/new", Operate),
+    ("POST", "/fleet/plans/new", Operate),
+    ("GET", "/fleet/plans/{id}", Operate),
+    ("POST", "/fleet/plans/{id}/policy", Operate),
+    ("POST", "/fleet/plans/{id}/retire", Operate),
+    ("GET", "/fleet/locations", Operate),
+    ("POST", "/fleet/locations", Operate),
+    ("POST", "/fleet/datacenters", Operate),
+    ("GET", "/fleet/locations/{id}", Operate),
+    ("POST", "/fleet/locations/{id}/resolvers", Operate),
+    ("GET", "/fleet/images", Operate),
+    ("GET", "/fleet/images/{id}", Operate),
+    ("POST", "/fleet/images/{id}/withdraw", Operate),
     ("GET", "/fleet/audit", Operate),
     ("GET", "/fleet/audit/export", Operate),
     ("GET", "/projects/{project}/members", Look),

@@ -115,3 +115,113 @@ async fn people_are_found_and_a_lost_second_factor_is_turned_off() {
     assert_eq!(w.scalar("select count(*) from second_factors where confirmed_at is not null").await, 1);
     w.finish().await;
 }
+
+#[tokio::test]
+async fn a_plan_is_made_like_another_priced_and_retired() {
+    let w = World::builder().room_for(8).start().await;
+    let browser = operator(&w).await;
+    let tenant = signed_in(&w, "anna@harbour.example", false, &["mine"]).await;
+    let old = w.scalar("select id from plans order by id limit 1").await;
+    let all = browser.get("/fleet/plans").await.expect(200);
+    assert!(all.contains(&format!(">{}<", w.plan)) && all.contains(r#"data-label="More fit">8<"#), "{all}");
+    server(&w, &tenant, "web").await;
+    let page = browser.get(&format!("/fleet/plans/{old}")).await.expect(200);
+    assert!(page.contains("<td>7</td>"), "one is sold: {page}");
+
+    let like = browser.get(&format!("/fleet/plans/new?like={old}")).await.expect(200);
+    assert!(like.contains(r#"name="memory_bytes" type="text" value="0."#) || like.contains(r#"value="1""#), "{like}");
+    let fields = |extra: &[(&'static str, &'static str)]| {
+        let names = [
+            "swap_bytes", "bandwidth_mbit", "cpu_guarantee_milli", "cpu_weight", "memory_high_bytes",
+            "memory_guarantee_bytes", "disk_read_bps", "disk_write_bps", "disk_read_iops", "disk_write_iops", "inodes",
+            "open_files", "included_traffic", "price_hourly",
+        ];
+        let mut all: Vec<(&str, &str)> = names.map(|name| (name, "0")).to_vec();
+        all.extend([("name", "b2"), ("cpu_milli", "1.5"), ("memory_bytes", "0.5"), ("disk_bytes", "4")]);
+        all.extend([("pids", "512"), ("price_monthly", "4.90")]);
+        all.retain(|(name, _)| extra.iter().all(|(other, _)| other != name));
+        all.extend(extra);
+        all
+    };
+    for (extra, wrong) in [
+        (("name", "B 2"), "plan-name-error"),
+        (("cpu_milli", "-1"), "plan-cpu_milli-error"),
+        (("memory_bytes", "lots"), "plan-memory_bytes-error"),
+        (("disk_bytes", "0"), "plan-disk_bytes-error"),
+        (("price_monthly", "4,90"), "plan-price_monthly-error"),
+        (("cpu_guarantee_milli", "2"), "plan-cpu_guarantee_milli-error"),
+    ] {
+        let page = browser.post("/fleet/plans/new", &fields(&[extra])).await.expect(422);
+        assert!(page.contains(&format!(r#"id="{wrong}""#)) && page.contains(r#"value="512""#), "{extra:?}: {page}");
+    }
+    let taken: &'static str = Box::leak(w.plan.clone().into_boxed_str());
+    let twice = browser.post("/fleet/plans/new", &fields(&[("name", taken)])).await.expect(409);
+    assert!(twice.contains(r#"id="plan-name-error""#), "{twice}");
+    let made = browser.post("/fleet/plans/new", &fields(&[])).await.location().to_owned();
+    let shown = browser.get(&made).await.expect(200);
+    assert!(shown.contains("1.5 cores") && shown.contains("0.5 GB") && shown.contains("4.90"), "{shown}");
+    assert_eq!(w.scalar("select count(*) from plans where name = 'b2' and cpu_milli = 1500 and pids = 512").await, 1);
+
+    let policy = format!("{made}/policy");
+    let bad = [("over_traffic", "throttle"), ("throttle_mbit", "10"), ("blocked_ports", "tcp/25 smtp")];
+    let refused = browser.post(&policy, &bad).await.expect(422);
+    assert!(refused.contains(r#"id="policy-blocked_ports-error""#) && refused.contains("tcp/25 smtp"), "{refused}");
+    let good = [("over_traffic", "throttle"), ("throttle_mbit", "10"), ("blocked_ports", "tcp/25\nudp/53")];
+    browser.post(&policy, &good).await.leads_to(&made);
+    let shown = browser.get(&made).await.expect(200);
+    assert!(shown.contains(">tcp/25 udp/53</textarea>") && shown.contains("was saved"), "{shown}");
+
+    browser.post(&format!("{made}/retire"), &[("confirm", "b3")]).await.expect(422);
+    browser.post(&format!("{made}/retire"), &[("confirm", "b2")]).await.leads_to(&made);
+    browser.post(&format!("{made}/retire"), &[("confirm", "b2")]).await.expect(404);
+    assert_eq!(w.scalar("select count(*) from plans where retired_at is null").await, 1);
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn locations_are_made_and_told_whom_to_ask_and_images_are_withdrawn() {
+    let w = World::start().await;
+    let browser = operator(&w).await;
+    let here = "/fleet/locations";
+    for (fields, wrong) in [
+        ([("name", "A b"), ("latitude", "0"), ("longitude", "0")], "make-name-error"),
+        ([("name", "fsn1"), ("latitude", "north"), ("longitude", "0")], "make-latitude-error"),
+        ([("name", "fsn1"), ("latitude", "0"), ("longitude", "inf")], "make-longitude-error"),
+    ] {
+        let page = browser.post(here, &fields).await.expect(422);
+        assert!(page.contains(&format!(r#"id="{wrong}""#)), "{fields:?}: {page}");
+    }
+    let good = [("name", "fsn1"), ("city", "Falkenstein"), ("latitude", "50.48"), ("longitude", "12.37")];
+    browser.post(here, &good).await.leads_to(here);
+    browser.post(here, &good).await.expect(409);
+    let id = w.scalar("select id from locations where name = 'fsn1'").await;
+    let centre = |location: &str| vec![("name", "fsn1-dc1".to_owned()), ("location", location.to_owned())];
+    for (location, status) in [("x", 422), ("99999", 404)] {
+        let fields = centre(location);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        browser.post("/fleet/datacenters", &fields).await.expect(status);
+    }
+    let at = id.to_string();
+    let fields = [("name", "fsn1-dc1"), ("location", at.as_str())];
+    browser.post("/fleet/datacenters", &fields).await.leads_to(here);
+    let all = browser.get(here).await.expect(200);
+    assert!(all.contains("Falkenstein") && all.contains("fsn1-dc1"), "{all}");
+
+    let page = format!("{here}/{id}");
+    let names = format!("{page}/resolvers");
+    let wrong = browser.post(&names, &[("resolvers", "9.9.9.9 dns.example")]).await.expect(422);
+    assert!(wrong.contains(r#"id="names-resolvers-error""#) && wrong.contains("dns.example"), "{wrong}");
+    browser.post(&names, &[("resolvers", "1.1.1.1 1.0.0.1 8.8.8.8 9.9.9.9")]).await.expect(422);
+    browser.post(&names, &[("resolvers", "9.9.9.9\n2620:fe::fe")]).await.leads_to(&page);
+    assert!(browser.get(&page).await.expect(200).contains(">9.9.9.9 2620:fe::fe</textarea>"));
+
+    let image = w.scalar("select id from images").await;
+    let page = format!("/fleet/images/{image}");
+    assert!(browser.get("/fleet/images").await.expect(200).contains(&w.image));
+    browser.post(&format!("{page}/withdraw"), &[("confirm", "no")]).await.expect(422);
+    browser.post(&format!("{page}/withdraw"), &[("confirm", &w.image)]).await.leads_to(&page);
+    assert!(browser.get(&page).await.expect(200).contains("withdrawn"));
+    w.api.get(&format!("/v1/images?name={}", w.image)).await.expect(200);
+    assert_eq!(w.scalar("select count(*) from images where retired_at is null").await, 0);
+    w.finish().await;
+}
