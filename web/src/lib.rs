@@ -51,8 +51,9 @@ pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
 pub use operators::{
-    ImagePage, ImageRow, ImagesPage, LocationPage, LocationRow, LocationsPage, NewPlanPage, PeoplePage,
-    PersonPage, PersonRow, PlanPage, PlanRow, PlansPage, TenantMember, TenantPage, TenantRow, TenantsPage,
+    HolderRow, HoldersPage, ImagePage, ImageRow, ImagesPage, LocationPage, LocationRow, LocationsPage,
+    NameServerView, NewPlanPage, PeoplePage, PersonPage, PersonRow, PlanPage, PlanRow, PlansPage, PoolPage,
+    PoolRow, PoolsPage, SettingsPage, TenantMember, TenantPage, TenantRow, TenantsPage,
 };
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,

@@ -63,6 +63,10 @@ pub enum Section {
     Locations,
     /// What servers are made of.
     Images,
+    /// Networks that addresses are given out of.
+    Pools,
+    /// What holds for the whole installation.
+    Settings,
     /// None of them.
     None,
 }
@@ -163,10 +167,14 @@ pub enum Notice {
     ImageWithdrawn,
     /// A form was saved.
     Saved,
+    /// Addresses of another pool are given out.
+    PoolMade,
+    /// A pool is gone.
+    PoolDeleted,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 29] = [
+    const ALL: [(Self, &'static str, &'static str); 31] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -199,7 +207,11 @@ impl Notice {
         (Self::MemberAdmitted, "member-admitted", "They may work in the project now."),
         (Self::FactorLost, "factor-lost", "The second factor is off, and all sessions were ended."),
         (Self::PlanMade, "plan-made", "The plan is offered now."),
-        (Self::PlanRetired, "plan-retired", "The plan is not offered any more. Servers that have it keep it."),
+        (
+            Self::PlanRetired,
+            "plan-retired",
+            "The plan is not offered any more. Servers that have it keep it.",
+        ),
         (Self::LocationMade, "location-made", "The location was made. Hosts there need a data centre in it."),
         (Self::DatacenterMade, "datacenter-made", "The data centre was made. Hosts can be added there."),
         (
@@ -208,6 +220,8 @@ impl Notice {
             "The image is not offered any more. Servers that were made of it run on.",
         ),
         (Self::Saved, "saved", "What you changed was saved."),
+        (Self::PoolMade, "pool-made", "The pool was made. Its addresses are given out from now on."),
+        (Self::PoolDeleted, "pool-deleted", "The pool was deleted."),
     ];
 
     /// Reads what [`Notice::code`] wrote.

@@ -3,9 +3,13 @@
 mod people;
 mod places;
 mod plans;
+mod pools;
 mod projects;
+mod settings;
 
 pub use people::{PeoplePage, PersonPage, PersonRow};
 pub use places::{ImagePage, ImageRow, ImagesPage, LocationPage, LocationRow, LocationsPage};
 pub use plans::{NewPlanPage, PlanPage, PlanRow, PlansPage};
+pub use pools::{HolderRow, HoldersPage, NameServerView, PoolPage, PoolRow, PoolsPage};
 pub use projects::{TenantMember, TenantPage, TenantRow, TenantsPage};
+pub use settings::SettingsPage;

@@ -46,12 +46,8 @@ fn tenants() -> TenantsPage {
 }
 
 fn tenant_page() -> TenantPage {
-    let member = TenantMember {
-        id: 1,
-        email: "anna@harbour.example".into(),
-        words: "owner".into(),
-        since: ago(9000),
-    };
+    let member =
+        TenantMember { id: 1, email: "anna@harbour.example".into(), words: "owner".into(), since: ago(9000) };
     TenantPage {
         shell: shell(Section::Tenants, true),
         row: tenant(1, "harbour", true),
@@ -168,6 +164,76 @@ fn image_page(retired: bool) -> ImagePage {
     }
 }
 
+fn pool(id: i64, used: f64) -> PoolRow {
+    PoolRow {
+        id,
+        name: "public".into(),
+        location: "fsn1".into(),
+        cidr: "192.0.2.0/24".into(),
+        kind: "BGP",
+        held: Load::of("Held", used, 253.0, format!("{used} of 253")),
+        resting: 3,
+        ports: Some("10000-29999".into()),
+        created: ago(9000),
+    }
+}
+
+fn pools() -> PoolsPage {
+    PoolsPage {
+        shell: shell(Section::Pools, true),
+        rows: vec![pool(1, 250.0), pool(2, 12.0)],
+        make: Some(form("make")),
+    }
+}
+
+fn pool_page() -> PoolPage {
+    let name_server =
+        NameServerView { pending: 3, refused: 1, error: Some(("It does not answer.".into(), ago(3))) };
+    PoolPage {
+        shell: shell(Section::Pools, true),
+        row: pool(1, 250.0),
+        rest: form("rest"),
+        ports: Some(form("ports")),
+        name_server: Some(name_server),
+        names: form("names"),
+        forget: Some(form("forget").danger()),
+        delete: form("delete").danger(),
+    }
+}
+
+fn holder(id: i64) -> HolderRow {
+    HolderRow {
+        ip: "192.0.2.7".into(),
+        project: (id, (id == 1).then(|| "harbour".into())),
+        by: "primary IP 7".into(),
+        server: (id == 1).then(|| (2, "web-1".into())),
+        from: ago(id * 900),
+        until: (id != 1).then(|| ago(900)),
+    }
+}
+
+fn holders() -> HoldersPage {
+    HoldersPage {
+        shell: shell(Section::Pools, true),
+        ip: Field::new("192.0.2.7"),
+        at: Field { value: "noon".into(), error: Some("This must be a time.".into()) },
+        rows: Some(vec![holder(1), holder(2)]),
+    }
+}
+
+fn settings() -> SettingsPage {
+    SettingsPage {
+        shell: shell(Section::Settings, true),
+        mail: false,
+        accounts: form("accounts"),
+        traffic: form("traffic"),
+        fixed: vec![("Currency", "EUR".into())],
+        name_servers: vec![(1, "public".into(), "192.0.2.53:53".into(), Some("It does not answer.".into()))],
+        resolvers: vec![(1, "fsn1".into(), String::new())],
+        policies: vec![(1, "b2".into(), "its people are told".into(), "tcp/25".into())],
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -187,7 +253,10 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
             ),
         ),
         ("fleet-plan", page(plan_page().render())),
-        ("fleet-plan-new", page(NewPlanPage { shell: shell(Section::Plans, true), make: form("plan") }.render())),
+        (
+            "fleet-plan-new",
+            page(NewPlanPage { shell: shell(Section::Plans, true), make: form("plan") }.render()),
+        ),
         ("fleet-locations", page(locations().render())),
         (
             "fleet-location",
@@ -211,6 +280,10 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
             ),
         ),
         ("fleet-image", page(image_page(false).render())),
+        ("fleet-pools", page(pools().render())),
+        ("fleet-pool", page(pool_page().render())),
+        ("fleet-addresses", page(holders().render())),
+        ("fleet-settings", page(settings().render())),
     ]
 }
 
@@ -218,8 +291,10 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
 pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     let none = Pager::default;
-    let bare = TenantRow { owner: None, suspended: None, servers: 0, members: 0, ..tenant(1, "harbour", false) };
-    let nobody = PersonRow { name: String::new(), signed_in: None, ..person(2, "ben@harbour.example", false) };
+    let bare =
+        TenantRow { owner: None, suspended: None, servers: 0, members: 0, ..tenant(1, "harbour", false) };
+    let nobody =
+        PersonRow { name: String::new(), signed_in: None, ..person(2, "ben@harbour.example", false) };
     vec![
         (
             "empty-fleet-projects",
@@ -237,16 +312,37 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-fleet-plans", page(PlansPage { shell: shell(Section::Plans, true), rows: vec![] }.render())),
         (
             "empty-fleet-plan",
-            page(
-                PlanPage { row: plan(1, "b2", None), hosts: vec![], retire: None, ..plan_page() }.render(),
-            ),
+            page(PlanPage { row: plan(1, "b2", None), hosts: vec![], retire: None, ..plan_page() }.render()),
         ),
         (
             "empty-fleet-locations",
             page(LocationsPage { rows: vec![], datacenter: None, ..locations() }.render()),
         ),
-        ("empty-fleet-images", page(ImagesPage { shell: shell(Section::Images, true), rows: vec![] }.render())),
+        (
+            "empty-fleet-images",
+            page(ImagesPage { shell: shell(Section::Images, true), rows: vec![] }.render()),
+        ),
         ("empty-fleet-image", page(image_page(true).render())),
+        ("empty-fleet-pools", page(PoolsPage { rows: vec![], make: None, ..pools() }.render())),
+        (
+            "empty-fleet-pool",
+            page(PoolPage { ports: None, name_server: None, forget: None, ..pool_page() }.render()),
+        ),
+        ("empty-fleet-addresses", page(HoldersPage { rows: Some(vec![]), ..holders() }.render())),
+        ("unasked-fleet-addresses", page(HoldersPage { rows: None, ..holders() }.render())),
+        (
+            "empty-fleet-settings",
+            page(
+                SettingsPage {
+                    mail: true,
+                    name_servers: vec![],
+                    resolvers: vec![],
+                    policies: vec![],
+                    ..settings()
+                }
+                .render(),
+            ),
+        ),
     ]
 }
 
@@ -270,12 +366,8 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
         form
     };
     let pager = || Pager { total: 3, back: Some(text()), next: Some(text()) };
-    let tenant = || TenantRow {
-        name: text(),
-        owner: Some(text()),
-        suspended: Some(text()),
-        ..tenant(1, "x", true)
-    };
+    let tenant =
+        || TenantRow { name: text(), owner: Some(text()), suspended: Some(text()), ..tenant(1, "x", true) };
     let person = || PersonRow { email: text(), name: text(), ..person(1, "x", true) };
     let row = FleetServerRow {
         name: text(),
@@ -336,7 +428,12 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
             "fleet-plan",
             page(
                 PlanPage {
-                    row: PlanRow { name: text(), description: text(), specs: text(), ..plan(1, "x", Some(1)) },
+                    row: PlanRow {
+                        name: text(),
+                        description: text(),
+                        specs: text(),
+                        ..plan(1, "x", Some(1))
+                    },
                     limits: vec![("CPU", text())],
                     hosts: vec![(1, text(), 1, "")],
                     policy: form("policy"),
@@ -374,6 +471,59 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
                         ..image(1, false)
                     },
                     ..image_page(false)
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-pool",
+            page(
+                PoolPage {
+                    row: PoolRow {
+                        name: text(),
+                        location: text(),
+                        cidr: text(),
+                        ports: Some(text()),
+                        ..pool(1, 3.0)
+                    },
+                    name_server: Some(NameServerView {
+                        pending: 1,
+                        refused: 1,
+                        error: Some((text(), ago(1))),
+                    }),
+                    names: form("names"),
+                    ..pool_page()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-addresses",
+            page(
+                HoldersPage {
+                    ip: field(),
+                    at: field(),
+                    rows: Some(vec![HolderRow {
+                        ip: text(),
+                        project: (1, Some(text())),
+                        by: text(),
+                        server: Some((1, text())),
+                        ..holder(1)
+                    }]),
+                    ..holders()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-settings",
+            page(
+                SettingsPage {
+                    fixed: vec![("Currency", text())],
+                    name_servers: vec![(1, text(), text(), Some(text()))],
+                    resolvers: vec![(1, text(), text())],
+                    policies: vec![(1, text(), text(), text())],
+                    ..settings()
                 }
                 .render(),
             ),

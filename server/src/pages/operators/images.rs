@@ -9,9 +9,9 @@ use chrono::Utc;
 use super::{confirmed, done, fill};
 use crate::admin;
 use crate::app::App;
+use crate::db::directory;
 use crate::db::hosts::{self, Host};
 use crate::db::images::{self, Image};
-use crate::db::directory;
 use crate::error::{Error, Result};
 use crate::ids::ImageId;
 use crate::pages::dress::{Failed, Page};
@@ -21,7 +21,10 @@ use crate::pages::session::{Operator, SignedIn, ThingId};
 const PATH: &str = "/fleet/images";
 
 /// `GET /fleet/images`.
-pub(in crate::pages) async fn list(Operator(who): Operator, State(app): State<App>) -> Result<Response, Failed> {
+pub(in crate::pages) async fn list(
+    Operator(who): Operator,
+    State(app): State<App>,
+) -> Result<Response, Failed> {
     let mut rows = rows(&app, images::list(&app.db).await?).await?;
     rows.reverse(); // the newest first
     rows.sort_by_key(|row| row.retired.is_some());

@@ -4,11 +4,14 @@
 //! typed and what is wrong beside each field ([`read`], [`blame`]); what is destroyed is named first ([`confirmed`]).
 
 pub(in crate::pages) mod images;
+pub(in crate::pages) mod name_server;
 pub(in crate::pages) mod people;
 pub(in crate::pages) mod places;
 mod plan_form;
 pub(in crate::pages) mod plans;
+pub(in crate::pages) mod pools;
 pub(in crate::pages) mod projects;
+pub(in crate::pages) mod settings;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};

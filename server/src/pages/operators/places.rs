@@ -21,7 +21,10 @@ use crate::pages::session::{Operator, SignedIn, ThingId};
 const PATH: &str = "/fleet/locations";
 
 /// `GET /fleet/locations`.
-pub(in crate::pages) async fn list(Operator(who): Operator, State(app): State<App>) -> Result<Response, Failed> {
+pub(in crate::pages) async fn list(
+    Operator(who): Operator,
+    State(app): State<App>,
+) -> Result<Response, Failed> {
     let all = locations::list(&app.db).await?;
     let datacenter = datacenter_form(&all);
     Ok((who.told(&app), show_all(&app, &who, make_form(), datacenter).await?).into_response())
@@ -71,7 +74,11 @@ fn row(location: Location, centres: &[Datacenter], hosts: &[Host]) -> LocationRo
     LocationRow {
         id: location.id.0,
         place: place.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "),
-        datacenters: centres.iter().filter(|d| d.location_id == location.id).map(|d| d.name.clone()).collect(),
+        datacenters: centres
+            .iter()
+            .filter(|d| d.location_id == location.id)
+            .map(|d| d.name.clone())
+            .collect(),
         hosts: hosts.iter().filter(|host| host.location == location.name).count(),
         name: location.name,
         description: location.description,

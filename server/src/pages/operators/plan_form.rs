@@ -72,7 +72,9 @@ pub(super) fn form() -> Form {
         Input::line("description", "For people").optional(),
         Input::line("price_monthly", "Net price a month").with("0"),
         Input::line("price_hourly", "Net price an hour").with("0"),
-        Input::line("included_traffic", "Traffic a month that the price includes").hint("GB; 0: no end to it.").with("0"),
+        Input::line("included_traffic", "Traffic a month that the price includes")
+            .hint("GB; 0: no end to it.")
+            .with("0"),
     ];
     inputs.extend(UNITS.iter().map(|unit| {
         let none = if unit.none.is_empty() { String::new() } else { format!("0: {}.", unit.none) };
@@ -153,6 +155,9 @@ mod tests {
         assert!(read(&mut bad).unwrap().is_none());
         let wrong = bad.inputs.iter().filter(|input| input.field.error.is_some()).count();
         assert_eq!(wrong, bad.inputs.len() - 1, "all but the description");
-        assert_eq!((short("4.9000000000"), short("12"), short("0.000")), ("4.9".into(), "12".into(), "0".into()));
+        assert_eq!(
+            (short("4.9000000000"), short("12"), short("0.000")),
+            ("4.9".into(), "12".into(), "0".into())
+        );
     }
 }

@@ -4,7 +4,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use berth_proto::{HostFacts, Limits};
-use berth_web::{Bytes, Cores, Form, Input, Money, NewPlanPage, Notice, PlanPage, PlanRow, PlansPage, Section, When};
+use berth_web::{
+    Bytes, Cores, Form, Input, Money, NewPlanPage, Notice, PlanPage, PlanRow, PlansPage, Section, When,
+};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -29,10 +31,14 @@ use crate::pages::session::{Operator, SignedIn, ThingId};
 const PATH: &str = "/fleet/plans";
 
 /// `GET /fleet/plans`.
-pub(in crate::pages) async fn list(Operator(who): Operator, State(app): State<App>) -> Result<Response, Failed> {
+pub(in crate::pages) async fn list(
+    Operator(who): Operator,
+    State(app): State<App>,
+) -> Result<Response, Failed> {
     let mut all = rows(&app).await?;
     all.sort_by_key(|row| row.retired.is_some()); // within that by id, as they came
-    Ok((who.told(&app), Page(PlansPage { shell: who.shell(Section::Plans, None), rows: all })).into_response())
+    Ok((who.told(&app), Page(PlansPage { shell: who.shell(Section::Plans, None), rows: all }))
+        .into_response())
 }
 
 async fn rows(app: &App) -> Result<Vec<PlanRow>> {
@@ -50,7 +56,12 @@ fn row(plan: &Plan, hosts: &[Host], currency: &str, servers: i64, now: DateTime<
         id: plan.id.0,
         name: plan.name.clone(),
         description: plan.description.clone(),
-        specs: format!("{} · {} · {}", Cores(plan.cpu_milli), Bytes(plan.memory_bytes), Bytes(plan.disk_bytes)),
+        specs: format!(
+            "{} · {} · {}",
+            Cores(plan.cpu_milli),
+            Bytes(plan.memory_bytes),
+            Bytes(plan.disk_bytes)
+        ),
         monthly: money(&plan.price_monthly),
         hourly: money(&plan.price_hourly),
         servers,
@@ -216,7 +227,11 @@ fn told(plan: &Plan) -> Vec<(&'static str, String)> {
             (unit.label, text)
         })
         .collect();
-    let included = if plan.included_traffic == 0 { "no end to it".to_owned() } else { Bytes(plan.included_traffic).to_string() };
+    let included = if plan.included_traffic == 0 {
+        "no end to it".to_owned()
+    } else {
+        Bytes(plan.included_traffic).to_string()
+    };
     all.push(("Traffic a month", included));
     all
 }

@@ -3,7 +3,9 @@
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use berth_web::{Field, Form, Input, Notice, Section, TenantMember, TenantPage, TenantRow, TenantsPage, When};
+use berth_web::{
+    Field, Form, Input, Notice, Section, TenantMember, TenantPage, TenantRow, TenantsPage, When,
+};
 use chrono::{DateTime, Utc};
 
 use super::{Asked, blame, confirmed, done, fill, read};
@@ -107,7 +109,8 @@ fn hold_form(tenant: &Tenant) -> Form {
     if tenant.suspended_reason.is_some() {
         return Form::new("hold", format!("{}/resume", path(tenant.id)), "Lift the suspension", vec![]);
     }
-    let reason = Input::line("reason", "Reason").hint("Its people read this, and their programs are told it.");
+    let reason =
+        Input::line("reason", "Reason").hint("Its people read this, and their programs are told it.");
     let inputs = vec![reason, Input::confirm(&tenant.name)];
     Form::new("hold", format!("{}/suspend", path(tenant.id)), "Suspend project", inputs).danger()
 }

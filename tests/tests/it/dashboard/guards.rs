@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 87] = [
+const GUARDED: [(&str, &str, Need); 99] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -81,6 +81,18 @@ const GUARDED: [(&str, &str, Need); 87] = [
     ("GET", "/fleet/images", Operate),
     ("GET", "/fleet/images/{id}", Operate),
     ("POST", "/fleet/images/{id}/withdraw", Operate),
+    ("GET", "/fleet/pools", Operate),
+    ("POST", "/fleet/pools", Operate),
+    ("GET", "/fleet/pools/{id}", Operate),
+    ("POST", "/fleet/pools/{id}/rest", Operate),
+    ("POST", "/fleet/pools/{id}/ports", Operate),
+    ("POST", "/fleet/pools/{id}/delete", Operate),
+    ("POST", "/fleet/pools/{id}/name-server", Operate),
+    ("POST", "/fleet/pools/{id}/name-server/forget", Operate),
+    ("GET", "/fleet/addresses", Operate),
+    ("GET", "/fleet/settings", Operate),
+    ("POST", "/fleet/settings/accounts", Operate),
+    ("POST", "/fleet/settings/traffic", Operate),
     ("GET", "/fleet/audit", Operate),
     ("GET", "/fleet/audit/export", Operate),
     ("GET", "/projects/{project}/members", Look),

@@ -24,7 +24,9 @@ async fn projects_are_made_found_suspended_and_resumed() {
 
     let all = browser.get("/fleet/projects").await.expect(200);
     assert!(all.contains(">mine<") && all.contains("anna@harbour.example"), "{all}");
-    for (looked, found) in [("MIN", true), ("anna@", true), (&*mine.to_string(), true), ("%25", false), ("x'y", false)] {
+    for (looked, found) in
+        [("MIN", true), ("anna@", true), (&*mine.to_string(), true), ("%25", false), ("x'y", false)]
+    {
         let page = browser.get(&format!("/fleet/projects?q={looked}")).await.expect(200);
         assert_eq!(page.contains(">mine<"), found, "{looked}: {page}");
     }
@@ -57,7 +59,10 @@ async fn projects_are_made_found_suspended_and_resumed() {
     let suspend = format!("{page}/suspend");
     let typed = [("reason", "The invoice is open."), ("confirm", "yours")];
     let refused = browser.post(&suspend, &typed).await.expect(422);
-    assert!(refused.contains(r#"id="hold-confirm-error""#) && refused.contains("The invoice is open."), "{refused}");
+    assert!(
+        refused.contains(r#"id="hold-confirm-error""#) && refused.contains("The invoice is open."),
+        "{refused}"
+    );
     let refused = browser.post(&suspend, &[("reason", ""), ("confirm", "mine")]).await.expect(422);
     assert!(refused.contains(r#"id="hold-reason-error""#), "{refused}");
     assert_eq!(w.scalar("select count(*) from vps where suspended").await, 0);
@@ -84,7 +89,10 @@ async fn people_are_found_and_a_lost_second_factor_is_turned_off() {
     let id = w.scalar("select id from users where email = 'anna@harbour.example'").await;
     let me = w.scalar("select id from users where email = 'operator@berth.example'").await;
     let all = browser.get("/fleet/people").await.expect(200);
-    assert!(all.contains("never@harbour.example") && all.contains(">never<") && all.contains("just now"), "{all}");
+    assert!(
+        all.contains("never@harbour.example") && all.contains(">never<") && all.contains("just now"),
+        "{all}"
+    );
     let some = browser.get("/fleet/people?q=ANNA").await.expect(200);
     assert!(some.contains("anna@harbour") && !some.contains("never@harbour"), "{some}");
     let page = format!("/fleet/people/{id}");
@@ -129,12 +137,26 @@ async fn a_plan_is_made_like_another_priced_and_retired() {
     assert!(page.contains("<td>7</td>"), "one is sold: {page}");
 
     let like = browser.get(&format!("/fleet/plans/new?like={old}")).await.expect(200);
-    assert!(like.contains(r#"name="memory_bytes" type="text" value="0."#) || like.contains(r#"value="1""#), "{like}");
+    assert!(
+        like.contains(r#"name="memory_bytes" type="text" value="0."#) || like.contains(r#"value="1""#),
+        "{like}"
+    );
     let fields = |extra: &[(&'static str, &'static str)]| {
         let names = [
-            "swap_bytes", "bandwidth_mbit", "cpu_guarantee_milli", "cpu_weight", "memory_high_bytes",
-            "memory_guarantee_bytes", "disk_read_bps", "disk_write_bps", "disk_read_iops", "disk_write_iops", "inodes",
-            "open_files", "included_traffic", "price_hourly",
+            "swap_bytes",
+            "bandwidth_mbit",
+            "cpu_guarantee_milli",
+            "cpu_weight",
+            "memory_high_bytes",
+            "memory_guarantee_bytes",
+            "disk_read_bps",
+            "disk_write_bps",
+            "disk_read_iops",
+            "disk_write_iops",
+            "inodes",
+            "open_files",
+            "included_traffic",
+            "price_hourly",
         ];
         let mut all: Vec<(&str, &str)> = names.map(|name| (name, "0")).to_vec();
         all.extend([("name", "b2"), ("cpu_milli", "1.5"), ("memory_bytes", "0.5"), ("disk_bytes", "4")]);
@@ -152,7 +174,10 @@ async fn a_plan_is_made_like_another_priced_and_retired() {
         (("cpu_guarantee_milli", "2"), "plan-cpu_guarantee_milli-error"),
     ] {
         let page = browser.post("/fleet/plans/new", &fields(&[extra])).await.expect(422);
-        assert!(page.contains(&format!(r#"id="{wrong}""#)) && page.contains(r#"value="512""#), "{extra:?}: {page}");
+        assert!(
+            page.contains(&format!(r#"id="{wrong}""#)) && page.contains(r#"value="512""#),
+            "{extra:?}: {page}"
+        );
     }
     let taken: &'static str = Box::leak(w.plan.clone().into_boxed_str());
     let twice = browser.post("/fleet/plans/new", &fields(&[("name", taken)])).await.expect(409);
@@ -160,12 +185,18 @@ async fn a_plan_is_made_like_another_priced_and_retired() {
     let made = browser.post("/fleet/plans/new", &fields(&[])).await.location().to_owned();
     let shown = browser.get(&made).await.expect(200);
     assert!(shown.contains("1.5 cores") && shown.contains("0.5 GB") && shown.contains("4.90"), "{shown}");
-    assert_eq!(w.scalar("select count(*) from plans where name = 'b2' and cpu_milli = 1500 and pids = 512").await, 1);
+    assert_eq!(
+        w.scalar("select count(*) from plans where name = 'b2' and cpu_milli = 1500 and pids = 512").await,
+        1
+    );
 
     let policy = format!("{made}/policy");
     let bad = [("over_traffic", "throttle"), ("throttle_mbit", "10"), ("blocked_ports", "tcp/25 smtp")];
     let refused = browser.post(&policy, &bad).await.expect(422);
-    assert!(refused.contains(r#"id="policy-blocked_ports-error""#) && refused.contains("tcp/25 smtp"), "{refused}");
+    assert!(
+        refused.contains(r#"id="policy-blocked_ports-error""#) && refused.contains("tcp/25 smtp"),
+        "{refused}"
+    );
     let good = [("over_traffic", "throttle"), ("throttle_mbit", "10"), ("blocked_ports", "tcp/25\nudp/53")];
     browser.post(&policy, &good).await.leads_to(&made);
     let shown = browser.get(&made).await.expect(200);
@@ -223,5 +254,134 @@ async fn locations_are_made_and_told_whom_to_ask_and_images_are_withdrawn() {
     assert!(browser.get(&page).await.expect(200).contains("withdrawn"));
     w.api.get(&format!("/v1/images?name={}", w.image)).await.expect(200);
     assert_eq!(w.scalar("select count(*) from images where retired_at is null").await, 0);
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn pools_are_made_told_how_full_they_are_and_deleted() {
+    let w = World::start().await;
+    let browser = operator(&w).await;
+    let tenant = signed_in(&w, "anna@harbour.example", false, &["mine"]).await;
+    let mine = project(&w, "mine").await;
+    let id = server(&w, &tenant, "web").await;
+    w.settled().await;
+    let here = "/fleet/pools";
+    let first = w.scalar("select id from pools order by id limit 1").await;
+    let all = browser.get(here).await.expect(200);
+    assert!(all.contains(">1 of "), "{all}");
+
+    let fields = |extra: &[(&'static str, &'static str)]| {
+        let mut all =
+            vec![("name", "public"), ("cidr", "192.0.2.0/29"), ("kind", "routed"), ("location", "local")];
+        all.extend([("quarantine_s", "60"), ("ports_per_vps", "20")]);
+        all.retain(|(name, _)| extra.iter().all(|(other, _)| other != name));
+        all.extend(extra);
+        all
+    };
+    for (extra, wrong) in [
+        (vec![("name", "A b")], "make-name-error"),
+        (vec![("cidr", "192.0.2.1/24")], "make-cidr-error"),
+        (vec![("cidr", "x")], "make-cidr-error"),
+        (vec![("kind", "magic")], "make-kind-error"),
+        (vec![("kind", "nat"), ("cidr", "2001:db8::/48")], "make-kind-error"),
+        (vec![("location", "nowhere")], "make-location-error"),
+        (vec![("quarantine_s", "-1")], "make-quarantine_s-error"),
+        (vec![("kind", "nat"), ("ports", "1-9")], "make-ports-error"),
+        (
+            vec![("kind", "nat"), ("ports", "10000-29999"), ("ports_per_vps", "many")],
+            "make-ports_per_vps-error",
+        ),
+    ] {
+        let page = browser.post(here, &fields(&extra)).await.expect(422);
+        assert!(page.contains(&format!(r#"id="{wrong}""#)), "{extra:?}: {page}");
+    }
+    let made = browser.post(here, &fields(&[])).await.location().to_owned();
+    let page = browser.get(&made).await.expect(200);
+    assert!(page.contains("0 of 5") && page.contains("routes"), "{page}");
+    browser.post(&format!("{made}/rest"), &[("quarantine_s", "99999999")]).await.expect(422);
+    browser.post(&format!("{made}/rest"), &[("quarantine_s", "90")]).await.leads_to(&made);
+    assert_eq!(w.scalar("select quarantine_s from pools where name = 'public'").await, 90);
+
+    // Its name server; the key is typed again when the rest was wrong, and never shown.
+    let names = format!("{made}/name-server");
+    let key = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+    let typed = |server: &'static str| {
+        [
+            ("server", server),
+            ("zones", "2.0.192.in-addr.arpa"),
+            ("key_name", "berth"),
+            ("key_algorithm", "hmac-sha256"),
+            ("key_secret", key),
+            ("ttl_s", "3600"),
+        ]
+    };
+    let refused = browser.post(&names, &typed("ns.example")).await.expect(422);
+    assert!(refused.contains(r#"id="names-server-error""#) && !refused.contains(key), "{refused}");
+    browser.post(&names, &typed("127.0.0.1:9")).await.leads_to(&made);
+    let page = browser.get(&made).await.expect(200);
+    assert!(page.contains("127.0.0.1:9") && !page.contains(key), "{page}");
+    assert!(browser.get("/fleet/settings").await.expect(200).contains("127.0.0.1:9"));
+    let forget = format!("{names}/forget");
+    let refused = browser.post(&forget, &[("confirm", "no")]).await.expect(422);
+    assert!(refused.contains(r#"id="forget-confirm-error""#), "{refused}");
+    browser.post(&forget, &[("confirm", "public")]).await.leads_to(&made);
+    assert_eq!(w.scalar("select count(*) from pool_name_servers").await, 0);
+
+    // Who has an address keeps its pool.
+    let name = browser.get(&format!("{here}/{first}")).await.expect(200);
+    let name = name.split("<h1>").nth(1).and_then(|rest| rest.split('<').next()).expect("a name").to_owned();
+    let used = browser.post(&format!("{here}/{first}/delete"), &[("confirm", &name)]).await.expect(422);
+    assert!(used.contains("belong to projects"), "{used}");
+    browser.post(&format!("{made}/delete"), &[("confirm", "no")]).await.expect(422);
+    browser.post(&format!("{made}/delete"), &[("confirm", "public")]).await.leads_to(here);
+    browser.get(&made).await.expect(404);
+
+    // Who had an address, and when.
+    let looked = "/fleet/addresses";
+    browser.get(looked).await.expect(200);
+    let server = w.api.get(&format!("/v1/servers/{id}")).await.expect(200);
+    let ip = server["server"]["public_net"]["ipv4"]["ip"].as_str().expect("an address").to_owned();
+    let found = browser.get(&format!("{looked}?ip={ip}")).await.expect(200);
+    assert!(
+        found.contains(&format!("/fleet/projects/{mine}"))
+            && found.contains("web")
+            && found.contains("still"),
+        "{found}"
+    );
+    let before = browser.get(&format!("{looked}?ip={ip}&at=2001-01-01T00:00:00Z")).await.expect(200);
+    assert!(before.contains("Nobody had"), "{before}");
+    for (query, wrong) in [
+        ("ip=x", "ip-error"),
+        ("ip=&at=2001-01-01T00:00:00Z", "ip-error"),
+        ("ip=192.0.2.1&at=noon", "at-error"),
+    ] {
+        let page = browser.get(&format!("{looked}?{query}")).await.expect(422);
+        assert!(page.contains(&format!(r#"id="{wrong}""#)), "{query}: {page}");
+    }
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn settings_say_who_may_make_an_account_and_when_months_begin() {
+    let w = World::builder().hosts(0).start().await;
+    let browser = operator(&w).await;
+    let here = "/fleet/settings";
+    let page = browser.get(here).await.expect(200);
+    assert!(
+        page.contains("No mail leaves here") && page.contains(r#"<option value="invited" selected>"#),
+        "{page}"
+    );
+    let refused = browser.post("/fleet/settings/accounts", &[("sign_up", "all")]).await.expect(422);
+    assert!(refused.contains(r#"id="accounts-sign_up-error""#), "{refused}");
+    browser.post("/fleet/settings/accounts", &[("sign_up", "off")]).await.leads_to(here);
+    for day in ["0", "29", "first"] {
+        let refused = browser.post("/fleet/settings/traffic", &[("reset_day", day)]).await.expect(422);
+        assert!(refused.contains(r#"id="traffic-reset_day-error""#), "{day}: {refused}");
+    }
+    browser.post("/fleet/settings/traffic", &[("reset_day", "15")]).await.leads_to(here);
+    let page = browser.get(here).await.expect(200);
+    assert!(page.contains(r#"<option value="off" selected>"#) && page.contains(r#"value="15""#), "{page}");
+    let told = w.admin.get("/admin/v1/settings").await.expect(200);
+    assert_eq!(told["sign_up"].as_str().or(told["settings"]["sign_up"].as_str()), Some("off"), "{told}");
     w.finish().await;
 }
