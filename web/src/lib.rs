@@ -51,9 +51,10 @@ pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
 pub use operators::{
-    HolderRow, HoldersPage, ImagePage, ImageRow, ImagesPage, LocationPage, LocationRow, LocationsPage,
-    NameServerView, NewPlanPage, PeoplePage, PersonPage, PersonRow, PlanPage, PlanRow, PlansPage, PoolPage,
-    PoolRow, PoolsPage, SettingsPage, TenantMember, TenantPage, TenantRow, TenantsPage,
+    Capacity, HolderRow, HoldersPage, HostTrouble, ImagePage, ImageRow, ImagesPage, LocationPage,
+    LocationRow, LocationsPage, NameServerView, NewPlanPage, OverviewPage, PeoplePage, PersonPage, PersonRow,
+    PlanPage, PlanRow, PlansPage, PoolPage, PoolRow, PoolsPage, SettingsPage, TenantMember, TenantPage,
+    TenantRow, TenantsPage, TroubleRow,
 };
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,

@@ -47,6 +47,8 @@ pub enum Section {
     Account,
     /// Who changed what in the project.
     Audit,
+    /// The fleet at a glance.
+    Fleet,
     /// The operators' hosts.
     Hosts,
     /// All servers of the fleet.

@@ -109,6 +109,8 @@ fn what_a_tenant_typed_is_never_markup() {
     hosts.secret = Some(EnrolSecret { host: bad(), command: bad() });
     let mut host = sample::host_page();
     host.host.facts = vec![("Kernel", bad())];
+    host.host.cordon_reason = Some(bad());
+    host.rows[0].disk = Some(bad());
     host.host.lacks = vec![Lack { feature: bad(), consequence: bad(), fatal: true }];
 
     let mut audit = sample::audit();

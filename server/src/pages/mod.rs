@@ -95,9 +95,11 @@ pub fn router(app: App) -> Router {
         .route("/hosts", get(fleet::hosts).post(fleet::add_host))
         .route("/hosts/events", get(fleet::events))
         .route("/hosts/{id}", get(fleet::host))
-        .route("/hosts/{id}/cordon", post(fleet::cordon))
-        .route("/hosts/{id}/uncordon", post(fleet::uncordon))
-        .route("/servers", get(fleet::servers))
+        .route("/hosts/{id}/cordon", post(operators::host::cordon))
+        .route("/hosts/{id}/uncordon", post(operators::host::uncordon))
+        .route("/hosts/{id}/overcommit", post(operators::host::overcommit))
+        .route("/hosts/{id}/bgp", post(operators::host::set_bgp))
+        .route("/servers", get(operators::top::list))
         .route("/projects", get(operators::projects::list).post(operators::projects::make))
         .route("/projects/{id}", get(operators::projects::page))
         .route("/projects/{id}/suspend", post(operators::projects::suspend))
@@ -152,6 +154,7 @@ pub fn router(app: App) -> Router {
         .route("/account/projects", post(account::make_project))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
+        .route("/fleet", get(operators::overview::page))
         .nest("/fleet", fleet)
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_FORM))
@@ -165,7 +168,7 @@ pub fn router(app: App) -> Router {
 async fn home(who: SignedIn) -> Result<Response, Failed> {
     let to = match who.projects.first() {
         Some(project) => project.path("servers"),
-        None if who.user.operator => "/fleet/hosts".to_owned(),
+        None if who.user.operator => "/fleet".to_owned(),
         None => "/account".to_owned(), // where a project can be made
     };
     Ok(Redirect::to(&to).into_response())

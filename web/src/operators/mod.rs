@@ -1,5 +1,6 @@
 //! The operators' pages about everything that is no host: tenants, what is sold, addresses, settings.
 
+mod overview;
 mod people;
 mod places;
 mod plans;
@@ -7,6 +8,7 @@ mod pools;
 mod projects;
 mod settings;
 
+pub use overview::{Capacity, HostTrouble, OverviewPage, TroubleRow};
 pub use people::{PeoplePage, PersonPage, PersonRow};
 pub use places::{ImagePage, ImageRow, ImagesPage, LocationPage, LocationRow, LocationsPage};
 pub use plans::{NewPlanPage, PlanPage, PlanRow, PlansPage};

@@ -347,6 +347,7 @@ fn host(id: i64, name: &str, online: bool, cordoned: bool, busy: f64) -> HostVie
         online,
         enrolled: true,
         cordoned,
+        cordon_reason: cordoned.then(|| "The disk is being replaced.".into()),
         seen: Some(ago(if online { 0 } else { 42 })),
         servers: id * 4,
         load: vec![
@@ -414,6 +415,9 @@ pub(crate) fn fleet_rows() -> Vec<FleetServerRow> {
         ipv4: r.ipv4,
         cpu: r.cpu,
         memory: r.memory,
+        disk: Some("1.5 MB/s".into()),
+        network: (r.id % 3 == 0).then(|| "12 Mbit/s".into()),
+        hits: r.id,
         created: r.created,
     };
     list().rows.into_iter().map(full).collect()
@@ -424,11 +428,20 @@ pub(crate) fn host_page() -> HostPage {
         shell: shell(Section::Hosts, true),
         host: host(1, "quay-1", true, false, 0.31),
         rows: fleet_rows(),
+        cordon: operators::form("cordon"),
+        overcommit: operators::form("overcommit"),
+        bgp: operators::form("bgp"),
     }
 }
 
 pub(crate) fn fleet_servers() -> FleetServersPage {
-    FleetServersPage { shell: shell(Section::FleetServers, true), rows: fleet_rows(), more: 12 }
+    FleetServersPage {
+        shell: shell(Section::FleetServers, true),
+        rows: fleet_rows(),
+        sorts: vec![("cpu", "CPU"), ("disk", "Disk")],
+        by: "cpu",
+        pager: operators::pager(),
+    }
 }
 
 pub(crate) fn sign_in() -> SignInPage {
@@ -652,7 +665,10 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
-        ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
+        (
+            "empty-fleet-servers",
+            page(FleetServersPage { rows: vec![], pager: Pager::default(), ..fleet_servers() }.render()),
+        ),
     ]);
     all
 }

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn pager() -> Pager {
+pub(crate) fn pager() -> Pager {
     Pager { total: 120, back: Some("/x?q=&page=1".into()), next: Some("/x?q=&page=3".into()) }
 }
 
 /// A form with a field of every kind.
-fn form(id: &str) -> Form {
+pub(crate) fn form(id: &str) -> Form {
     let choices = vec![("nat".to_owned(), "NAT".to_owned()), ("bgp".to_owned(), "BGP".to_owned())];
     let inputs = vec![
         Input::line("name", "Name").hint("One line."),
@@ -234,6 +234,41 @@ fn settings() -> SettingsPage {
     }
 }
 
+fn trouble(id: i64, failed: bool) -> TroubleRow {
+    TroubleRow {
+        id,
+        command: "start_server".into(),
+        failed,
+        error: failed.then(|| ("start_failed".into(), "The guest's init ended at once.".into())),
+        project: (1, "harbour".into()),
+        about: failed.then(|| "web-1".into()),
+        host: failed.then(|| (1, "quay-1".into())),
+        started: ago(id * 11),
+    }
+}
+
+fn overview() -> OverviewPage {
+    let load = |label, part: f64| Load::of(label, part, 1.0, format!("{:.0} of 100", part * 100.0));
+    let host =
+        HostTrouble { id: 3, name: "quay-3".into(), why: vec!["Was not heard of for 42 minutes.".into()] };
+    OverviewPage {
+        shell: shell(Section::Fleet, true),
+        online: (2, 3),
+        cordoned: 1,
+        servers: 24,
+        projects: 9,
+        capacity: vec![Capacity {
+            location: "fsn1".into(),
+            sold: vec![load("CPU", 0.4), load("Memory", 0.9)],
+        }],
+        plans: vec![(1, "b2".into(), 12)],
+        hosts: vec![host],
+        trouble: vec![trouble(2, true), trouble(1, false)],
+        versions: vec![("0.1.0".into(), 3)],
+        certificate: Some((1, "quay-1".into(), ago(-60 * 24 * 40))),
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -284,6 +319,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("fleet-pool", page(pool_page().render())),
         ("fleet-addresses", page(holders().render())),
         ("fleet-settings", page(settings().render())),
+        ("fleet-overview", page(overview().render())),
     ]
 }
 
@@ -330,6 +366,21 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ),
         ("empty-fleet-addresses", page(HoldersPage { rows: Some(vec![]), ..holders() }.render())),
         ("unasked-fleet-addresses", page(HoldersPage { rows: None, ..holders() }.render())),
+        (
+            "empty-fleet-overview",
+            page(
+                OverviewPage {
+                    capacity: vec![],
+                    plans: vec![],
+                    hosts: vec![],
+                    trouble: vec![],
+                    versions: vec![],
+                    certificate: None,
+                    ..overview()
+                }
+                .render(),
+            ),
+        ),
         (
             "empty-fleet-settings",
             page(
@@ -511,6 +562,28 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
                         ..holder(1)
                     }]),
                     ..holders()
+                }
+                .render(),
+            ),
+        ),
+        (
+            "fleet-overview",
+            page(
+                OverviewPage {
+                    capacity: vec![Capacity { location: text(), sold: vec![] }],
+                    plans: vec![(1, text(), 1)],
+                    hosts: vec![HostTrouble { id: 1, name: text(), why: vec![text()] }],
+                    trouble: vec![TroubleRow {
+                        command: text(),
+                        error: Some((text(), text())),
+                        project: (1, text()),
+                        about: Some(text()),
+                        host: Some((1, text())),
+                        ..trouble(1, true)
+                    }],
+                    versions: vec![(text(), 1)],
+                    certificate: Some((1, text(), ago(1))),
+                    ..overview()
                 }
                 .render(),
             ),

@@ -3,8 +3,10 @@
 //! They do what the operators' API does, by the same functions. A form that does not do is shown again with what was
 //! typed and what is wrong beside each field ([`read`], [`blame`]); what is destroyed is named first ([`confirmed`]).
 
+pub(in crate::pages) mod host;
 pub(in crate::pages) mod images;
 pub(in crate::pages) mod name_server;
+pub(in crate::pages) mod overview;
 pub(in crate::pages) mod people;
 pub(in crate::pages) mod places;
 mod plan_form;
@@ -12,6 +14,7 @@ pub(in crate::pages) mod plans;
 pub(in crate::pages) mod pools;
 pub(in crate::pages) mod projects;
 pub(in crate::pages) mod settings;
+pub(in crate::pages) mod top;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};

@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 99] = [
+const GUARDED: [(&str, &str, Need); 102] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -51,12 +51,15 @@ const GUARDED: [(&str, &str, Need); 99] = [
     ("POST", "/projects/{project}/tokens/{id}/delete", Manage),
     ("GET", "/projects/{project}/audit", Look),
     ("GET", "/projects/{project}/audit/export", Look),
+    ("GET", "/fleet", Operate),
     ("GET", "/fleet/hosts", Operate),
     ("POST", "/fleet/hosts", Operate),
     ("GET", "/fleet/hosts/events", Operate),
     ("GET", "/fleet/hosts/{id}", Operate),
     ("POST", "/fleet/hosts/{id}/cordon", Operate),
     ("POST", "/fleet/hosts/{id}/uncordon", Operate),
+    ("POST", "/fleet/hosts/{id}/overcommit", Operate),
+    ("POST", "/fleet/hosts/{id}/bgp", Operate),
     ("GET", "/fleet/servers", Operate),
     ("GET", "/fleet/projects", Operate),
     ("POST", "/fleet/projects", Operate),
