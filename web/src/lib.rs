@@ -60,7 +60,7 @@ pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
 pub use servers::{ServerList, ServerRow, ServersPage};
-pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
+pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};
 pub use status::Status;
 

@@ -1,5 +1,7 @@
 //! What stands around every page: who is signed in, the project, the navigation, the notice of what just happened.
 
+use crate::format::When;
+
 /// Who is signed in.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -173,10 +175,12 @@ pub enum Notice {
     PoolMade,
     /// A pool is gone.
     PoolDeleted,
+    /// An operator is nobody else any more.
+    ActingEnded,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 31] = [
+    const ALL: [(Self, &'static str, &'static str); 32] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -224,6 +228,7 @@ impl Notice {
         (Self::Saved, "saved", "What you changed was saved."),
         (Self::PoolMade, "pool-made", "The pool was made. Its addresses are given out from now on."),
         (Self::PoolDeleted, "pool-deleted", "The pool was deleted."),
+        (Self::ActingEnded, "acting-ended", "You are yourself again."),
     ];
 
     /// Reads what [`Notice::code`] wrote.
@@ -266,6 +271,17 @@ pub struct Shell {
     pub notice: Option<Notice>,
     /// The path of this page, to come back to.
     pub here: String,
+    /// Who it is really, if an operator in the stead of [`Shell::user`].
+    pub acting: Option<Acting>,
+}
+
+/// An operator in somebody's stead.
+#[derive(Clone, Debug)]
+pub struct Acting {
+    /// The operator's address.
+    pub operator: String,
+    /// Until when.
+    pub until: When,
 }
 
 impl Shell {

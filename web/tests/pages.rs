@@ -182,6 +182,14 @@ fn fleet_links_are_for_operators_only() {
 }
 
 #[test]
+fn whoever_is_in_anothers_stead_is_told_so() {
+    for (name, html) in sample::full() {
+        let told = html.contains("You are operator@berth.example as") && html.contains("/account/acting/end");
+        assert_eq!(told, name == "acting", "{name}");
+    }
+}
+
+#[test]
 fn the_switcher_is_there_only_for_more_than_one_project() {
     let mut shell = sample::shell(Section::Servers, false);
     let page = |shell| ServersPage { shell, list: sample::list() }.render().expect("renders");

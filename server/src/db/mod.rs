@@ -22,6 +22,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use crate::audit::{forget, tell};
 
 pub mod accounts;
+pub mod acting;
 pub mod actions;
 pub mod addresses;
 pub mod audit;

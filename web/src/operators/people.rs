@@ -69,4 +69,6 @@ pub struct PersonPage {
     pub trail: String,
     /// Turns their second factor off; none where there is none, and for oneself.
     pub factor_off: Option<Form>,
+    /// Looks at their pages in their stead; none for those who run this, too.
+    pub act: Option<Form>,
 }

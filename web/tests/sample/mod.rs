@@ -29,6 +29,7 @@ pub(crate) fn shell(section: Section, operator: bool) -> Shell {
         theme: Theme::Auto,
         notice: None,
         here: "/projects/1/servers".into(),
+        acting: None,
     }
 }
 

@@ -90,6 +90,7 @@ fn person_page() -> PersonPage {
         projects: vec![(1, "harbour".into(), "owner".into())],
         trail: "/fleet/audit?actor=ben%40harbour.example".into(),
         factor_off: Some(form("factor").danger()),
+        act: Some(form("act")),
     }
 }
 
@@ -269,6 +270,12 @@ fn overview() -> OverviewPage {
     }
 }
 
+/// Around a tenant's page that an operator looks at.
+fn acting(operator: &str) -> Shell {
+    let acting = Acting { operator: operator.into(), until: ago(-25) };
+    Shell { acting: Some(acting), ..shell(Section::Servers, false) }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -320,6 +327,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("fleet-addresses", page(holders().render())),
         ("fleet-settings", page(settings().render())),
         ("fleet-overview", page(overview().render())),
+        ("acting", page(ServersPage { shell: acting("operator@berth.example"), list: list() }.render())),
     ]
 }
 
@@ -343,7 +351,10 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-fleet-people", page(PeoplePage { rows: vec![], pager: none(), ..people() }.render())),
         (
             "empty-fleet-person",
-            page(PersonPage { row: nobody, projects: vec![], factor_off: None, ..person_page() }.render()),
+            page(
+                PersonPage { row: nobody, projects: vec![], factor_off: None, act: None, ..person_page() }
+                    .render(),
+            ),
         ),
         ("empty-fleet-plans", page(PlansPage { shell: shell(Section::Plans, true), rows: vec![] }.render())),
         (
@@ -566,6 +577,7 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
                 .render(),
             ),
         ),
+        ("acting", page(ServersPage { shell: acting(bad), list: list() }.render())),
         (
             "fleet-overview",
             page(

@@ -3,6 +3,7 @@
 //! They do what the operators' API does, by the same functions. A form that does not do is shown again with what was
 //! typed and what is wrong beside each field ([`read`], [`blame`]); what is destroyed is named first ([`confirmed`]).
 
+pub(in crate::pages) mod acting;
 pub(in crate::pages) mod host;
 pub(in crate::pages) mod images;
 pub(in crate::pages) mod name_server;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use berth_web::{Field, Form, Input, Notice, PeoplePage, PersonPage, PersonRow, Section, When};
 use chrono::{DateTime, Utc};
 
-use super::{Asked, confirmed, done, fill};
+use super::{Asked, acting, confirmed, done, fill};
 use crate::admin;
 use crate::app::App;
 use crate::db::directory::{self, Person};
@@ -17,7 +17,7 @@ use crate::pages::dress::{Failed, Page, encode};
 use crate::pages::fields::Fields;
 use crate::pages::session::{Operator, SignedIn, ThingId};
 
-const PATH: &str = "/fleet/people";
+pub(super) const PATH: &str = "/fleet/people";
 
 /// `GET /fleet/people`.
 pub(in crate::pages) async fn list(
@@ -58,8 +58,7 @@ pub(in crate::pages) async fn page(
     State(app): State<App>,
 ) -> Result<Response, Failed> {
     let person = directory::person(&app.db, UserId(id)).await?;
-    let form = factor_form(&who, &person);
-    Ok((who.told(&app), show(&app, &who, person, form).await?).into_response())
+    Ok((who.told(&app), show(&app, &who, person, None).await?).into_response())
 }
 
 /// Whoever is signed in turns their own off by their password, on the page of their account.
@@ -69,12 +68,19 @@ fn factor_form(who: &SignedIn, person: &Person) -> Option<Form> {
     (person.factor && who.id.0 != person.id).then(form)
 }
 
-async fn show(
+/// The page, with the form that was typed where one was.
+pub(super) async fn show(
     app: &App,
     who: &SignedIn,
     person: Person,
-    factor_off: Option<Form>,
+    typed: Option<Form>,
 ) -> Result<Page<PersonPage>> {
+    let (mut factor_off, mut act) = (factor_form(who, &person), acting::form(&person));
+    for form in [&mut factor_off, &mut act].into_iter().flatten() {
+        if let Some(typed) = typed.as_ref().filter(|typed| typed.action == form.action) {
+            *form = typed.clone();
+        }
+    }
     let all = projects::of_user(&app.db, UserId(person.id)).await?;
     Ok(Page(PersonPage {
         shell: who.shell(Section::People, None),
@@ -82,6 +88,7 @@ async fn show(
         projects: all.into_iter().map(|(p, role)| (p.id.0, p.name, role.words().to_owned())).collect(),
         row: row(person, Utc::now()),
         factor_off,
+        act,
     }))
 }
 

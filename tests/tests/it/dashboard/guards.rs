@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 102] = [
+const GUARDED: [(&str, &str, Need); 104] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -70,6 +70,7 @@ const GUARDED: [(&str, &str, Need); 102] = [
     ("GET", "/fleet/people", Operate),
     ("GET", "/fleet/people/{id}", Operate),
     ("POST", "/fleet/people/{id}/factor-off", Operate),
+    ("POST", "/fleet/people/{id}/act", Operate),
     ("GET", "/fleet/plans", Operate),
     ("GET", "/fleet/plans/new", Operate),
     ("POST", "/fleet/plans/new", Operate),
@@ -113,6 +114,7 @@ const GUARDED: [(&str, &str, Need); 102] = [
     ("POST", "/account/second-factor", SignedIn),
     ("POST", "/account/second-factor/confirm", SignedIn),
     ("POST", "/account/second-factor/off", SignedIn),
+    ("POST", "/account/acting/end", SignedIn),
     // These are before the dashboard.
     ("GET", "/sign-in", Open),
     ("POST", "/sign-in", Open),

@@ -385,3 +385,136 @@ async fn settings_say_who_may_make_an_account_and_when_months_begin() {
     assert_eq!(told["sign_up"].as_str().or(told["settings"]["sign_up"].as_str()), Some("off"), "{told}");
     w.finish().await;
 }
+
+#[tokio::test]
+async fn the_fleet_at_a_glance_tells_what_is_in_trouble() {
+    let w = World::builder().hosts(2).room_for(3).start().await;
+    let browser = operator(&w).await;
+    let tenant = signed_in(&w, "anna@harbour.example", false, &["mine"]).await;
+    let (mine, id) = (project(&w, "mine").await, server(&w, &tenant, "web").await);
+    w.settled().await;
+    browser.get("/").await.leads_to("/fleet");
+    let page = browser.get("/fleet").await.expect(200);
+    assert!(page.contains("2 <small>of 2</small>") && page.contains(">5<"), "six fit, one is there: {page}");
+    assert!(page.contains("Nothing waits for longer") && !page.contains("Hosts to look at"), "{page}");
+    let fresh = "select count(*) from hosts where cert_until > now() + interval '80 days'";
+    assert_eq!(w.scalar(fresh).await, 2, "enrolling says how long the certificate is good");
+
+    for (status, started, ended) in [
+        ("running", "now() - interval '1 hour'", "null"),
+        ("running", "now()", "null"),
+        ("error", "now() - interval '1 hour'", "now()"),
+        ("error", "now() - interval '9 days'", "now() - interval '8 days'"),
+        ("success", "now() - interval '1 hour'", "now()"),
+    ] {
+        w.sql(&format!(
+            "insert into actions (project_id, command, status, vps_id, error_code, error_message, started_at, finished_at)
+             values ({mine}, 'move_{status}', '{status}', {id}, 'odd', 'The disk is odd.', {started}, {ended})"
+        ))
+        .await;
+    }
+    w.sql("update hosts set cert_until = now() + interval '3 days' where id = (select min(id) from hosts)")
+        .await;
+    let page = browser.get("/fleet").await.expect(200);
+    assert_eq!(page.matches("move_running does not end").count(), 1, "{page}");
+    assert_eq!(page.matches("move_error").count(), 1, "{page}");
+    assert!(!page.contains("move_success") && page.contains("The disk is odd."), "{page}");
+    assert!(page.contains("Its certificate ends in") && page.contains("Hosts to look at"), "{page}");
+    w.sql("delete from actions where command like 'move_%'").await;
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn a_host_keeps_why_it_is_cordoned_and_whom_it_announces_to() {
+    let w = World::start().await;
+    let browser = operator(&w).await;
+    let id = w.scalar("select id from hosts").await;
+    let page = format!("/fleet/hosts/{id}");
+    let long = "x".repeat(200);
+    let refused = browser.post(&format!("{page}/cordon"), &[("cordon_reason", &long)]).await.expect(422);
+    assert!(refused.contains(r#"id="cordon-cordon_reason-error""#) && refused.contains(&long), "{refused}");
+    browser.post(&format!("{page}/cordon"), &[("cordon_reason", "The disk is odd.")]).await.leads_to(&page);
+    let shown = browser.get(&page).await.expect(200);
+    assert!(shown.contains("The disk is odd.") && shown.contains("Take new servers again"), "{shown}");
+    let told = w.admin.get(&format!("/admin/v1/hosts/{id}")).await.expect(200);
+    assert_eq!(told["host"]["cordon_reason"], "The disk is odd.", "{told}");
+    browser.post(&format!("{page}/uncordon"), &[]).await.leads_to(&page);
+    assert_eq!(w.scalar("select count(*) from hosts where cordoned or cordon_reason is not null").await, 0);
+    let body = serde_json::json!({"cordon_reason": "x"});
+    w.admin.put(&format!("/admin/v1/hosts/{id}"), body).await.refused(422, "invalid_input");
+    browser.post(&format!("{page}/cordon"), &[]).await.leads_to(&page);
+    browser.post(&format!("{page}/uncordon"), &[]).await.leads_to(&page);
+
+    for times in ["0.5", "many", "NaN", ""] {
+        let refused =
+            browser.post(&format!("{page}/overcommit"), &[("cpu_overcommit", times)]).await.expect(422);
+        assert!(refused.contains(r#"id="overcommit-cpu_overcommit-error""#), "{times}: {refused}");
+    }
+    browser.post(&format!("{page}/overcommit"), &[("cpu_overcommit", "2.5")]).await.leads_to(&page);
+    assert!(browser.get(&page).await.expect(200).contains(r#"value="2.5""#));
+
+    let bgp = format!("{page}/bgp");
+    for (asn, router, neighbours, wrong) in [
+        ("x", "", "192.0.2.1=64500", "bgp-asn-error"),
+        ("0", "", "192.0.2.1=64500", "bgp-asn-error"),
+        ("64512", "here", "192.0.2.1=64500", "bgp-router_id-error"),
+        ("64512", "", "192.0.2.1", "bgp-neighbours-error"),
+    ] {
+        let typed = [("asn", asn), ("router_id", router), ("neighbours", neighbours)];
+        let refused = browser.post(&bgp, &typed).await.expect(422);
+        assert!(refused.contains(&format!(r#"id="{wrong}""#)), "{typed:?}: {refused}");
+    }
+    let typed = [("asn", "64512"), ("router_id", ""), ("neighbours", "192.0.2.1=64500\n2001:db8::1=64501")];
+    browser.post(&bgp, &typed).await.leads_to(&page);
+    assert!(browser.get(&page).await.expect(200).contains("192.0.2.1=64500\n2001:db8::1=64501</textarea>"));
+    browser.post(&bgp, &[("neighbours", "")]).await.leads_to(&page);
+    assert_eq!(w.scalar("select count(*) from hosts where bgp is not null and bgp <> 'null'").await, 0);
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn all_servers_are_ordered_by_what_they_use() {
+    let w = World::builder().room_for(4).start().await;
+    let browser = operator(&w).await;
+    let tenant = signed_in(&w, "anna@harbour.example", false, &["mine"]).await;
+    // cpu, memory, disk, network and limit hits of each.
+    let servers = [("busy", [9, 1, 1, 1, 0]), ("writer", [1, 2, 9, 1, 1]), ("talker", [2, 9, 2, 9, 7])];
+    for (name, [cpu, memory, disk, network, hits]) in servers {
+        let id = server(&w, &tenant, name).await;
+        w.settled().await;
+        // In the time to come, so that they are newer than what hosts report meanwhile.
+        for (n, after) in [(0, 3600), (1, 3610)] {
+            w.sql(&format!(
+                "insert into vps_samples (vps_id, at, cpu_usec, memory_bytes, swap_bytes, pids, disk_used_bytes,
+                   disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops, net_in_bytes, net_out_bytes,
+                   net_in_packets, net_out_packets, hit_memory_max)
+                 values ({id}, now() + interval '{after} seconds', {n} * {cpu}00000, {memory}000000, 0, 1, 1,
+                   {n} * {disk}0000000, 0, 0, 0, {n} * {network}0000000, 0, 0, 0, {hits})"
+            ))
+            .await;
+        }
+    }
+    for (sort, order) in [
+        ("cpu", ["busy", "talker", "writer"]),
+        ("memory", ["talker", "writer", "busy"]),
+        ("disk", ["writer", "talker", "busy"]),
+        ("network", ["talker", "writer", "busy"]),
+        ("hits", ["talker", "writer", "busy"]),
+        ("created", ["talker", "writer", "busy"]),
+        ("'; drop table vps", ["busy", "talker", "writer"]),
+    ] {
+        let page = browser.get(&format!("/fleet/servers?sort={sort}")).await.expect(200);
+        let at =
+            |name: &str| page.find(&format!(">{name}<")).unwrap_or_else(|| panic!("{sort}: {name}: {page}"));
+        assert!(at(order[0]) < at(order[1]) && at(order[1]) < at(order[2]), "{sort}: {page}");
+    }
+    let page = browser.get("/fleet/servers?sort=disk").await.expect(200);
+    assert!(
+        page.contains("MB/s") && page.contains("Mbit/s") && page.contains(r#"aria-current="true">Disk<"#),
+        "{page}"
+    );
+    let far = browser.get("/fleet/servers?page=9").await.expect(200);
+    assert!(!far.contains(">busy<") && far.contains("3 in all"), "{far}");
+    w.sql("delete from vps_samples where at > now() + interval '1 minute'").await;
+    w.finish().await;
+}
