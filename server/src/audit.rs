@@ -38,6 +38,8 @@ pub struct Asked {
 pub enum Actor {
     /// Somebody who signed in, or tries to.
     User(UserId, String),
+    /// An operator in the stead of somebody else, by both their addresses.
+    Acting(UserId, String, String),
     /// A program with a project's token, by its name.
     Token(TokenId, String),
     /// A program with a token of the operators' API.
@@ -57,8 +59,13 @@ impl Asked {
 
     /// What connections are told; read by the trigger function `audited`.
     fn context(&self) -> Value {
+        let both;
         let (kind, id, name) = match self.actor.get() {
             Some(Actor::User(id, email)) => ("user", Some(id.0), email.as_str()),
+            Some(Actor::Acting(id, email, stead)) => {
+                both = format!("{email} as {stead}");
+                ("user", Some(id.0), both.as_str())
+            }
             Some(Actor::Token(id, name)) => ("token", Some(id.0), name.as_str()),
             Some(Actor::OperatorToken(id, name)) => ("operator_token", Some(id.0), name.as_str()),
             Some(Actor::Command(name)) => ("command", None, name.as_str()),

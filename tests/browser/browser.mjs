@@ -55,7 +55,7 @@ export async function signIn(page) {
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL(/\/(projects\/\d+\/servers|fleet\/hosts)$/);
+  await page.waitForURL(/\/(projects\/\d+\/servers|fleet)$/);
 }
 
 // No serious finding, in light and in dark.

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::form::{Form, Pager};
 use crate::format::{Field, Load, When};
 use crate::shell::Shell;
 use crate::status::Status;
@@ -32,6 +33,8 @@ pub struct HostView {
     pub enrolled: bool,
     /// Whether it takes no new servers.
     pub cordoned: bool,
+    /// Why, if somebody said so.
+    pub cordon_reason: Option<String>,
     /// When it reported last.
     pub seen: Option<When>,
     /// Servers on it.
@@ -148,6 +151,12 @@ pub struct FleetServerRow {
     pub cpu: Option<Load>,
     /// Memory in use.
     pub memory: Option<Load>,
+    /// Read from and written to the disk now; only on the page of all servers.
+    pub disk: Option<String>,
+    /// In and out by the network now; only on the page of all servers.
+    pub network: Option<String>,
+    /// How often its limits were hit since it was started; only on the page of all servers.
+    pub hits: i64,
     /// When it was made.
     pub created: When,
 }
@@ -162,6 +171,12 @@ pub struct HostPage {
     pub host: HostView,
     /// Servers on it.
     pub rows: Vec<FleetServerRow>,
+    /// Keeps new servers away from it, or lets them come again.
+    pub cordon: Form,
+    /// How many times its CPU is sold.
+    pub overcommit: Form,
+    /// Whom it announces addresses to.
+    pub bgp: Form,
 }
 
 /// The page of all servers.
@@ -170,8 +185,12 @@ pub struct HostPage {
 pub struct FleetServersPage {
     /// What stands around it.
     pub shell: Shell,
-    /// The servers, those that use most first.
+    /// This page's servers, those that use most first.
     pub rows: Vec<FleetServerRow>,
-    /// How many there are beyond those shown.
-    pub more: i64,
+    /// By what they can be ordered: name and words.
+    pub sorts: Vec<(&'static str, &'static str)>,
+    /// By which of these they are.
+    pub by: &'static str,
+    /// Where the others are.
+    pub pager: Pager,
 }

@@ -16,6 +16,7 @@ mod audit;
 mod console;
 mod create;
 mod fleet;
+mod form;
 mod format;
 mod gate;
 mod graph;
@@ -24,6 +25,7 @@ mod labels;
 mod limits;
 mod members;
 mod message;
+mod operators;
 mod server;
 mod servers;
 mod shell;
@@ -40,6 +42,7 @@ pub use create::{
 pub use fleet::{
     EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,
 };
+pub use form::{Form, Input, Pager};
 pub use format::{Bytes, Cores, Field, Load, Money, When};
 pub use gate::{GateField, GatePage, SignInPage};
 pub use graph::{Graph, Range, Series, Unit};
@@ -48,11 +51,17 @@ pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
+pub use operators::{
+    Capacity, HolderRow, HoldersPage, HostTrouble, ImagePage, ImageRow, ImagesPage, LocationPage,
+    LocationRow, LocationsPage, NameServerView, NewPlanPage, OverviewPage, PeoplePage, PersonPage, PersonRow,
+    PlanPage, PlanRow, PlansPage, PoolPage, PoolRow, PoolsPage, SettingsPage, TenantMember, TenantPage,
+    TenantRow, TenantsPage, TroubleRow,
+};
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
 pub use servers::{ServerList, ServerRow, ServersPage};
-pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
+pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};
 pub use status::Status;
 pub use webhooks::{DeliveryRow, WebhookForm, WebhookPage, WebhookRow, WebhooksPage};

@@ -1,5 +1,7 @@
 //! What stands around every page: who is signed in, the project, the navigation, the notice of what just happened.
 
+use crate::format::When;
+
 /// Who is signed in.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -49,12 +51,28 @@ pub enum Section {
     Account,
     /// Who changed what in the project.
     Audit,
+    /// The fleet at a glance.
+    Fleet,
     /// The operators' hosts.
     Hosts,
     /// All servers of the fleet.
     FleetServers,
     /// Who changed what anywhere.
     FleetAudit,
+    /// All projects.
+    Tenants,
+    /// Everybody who has an account.
+    People,
+    /// What can be rented.
+    Plans,
+    /// Locations and data centres.
+    Locations,
+    /// What servers are made of.
+    Images,
+    /// Networks that addresses are given out of.
+    Pools,
+    /// What holds for the whole installation.
+    Settings,
     /// None of them.
     None,
 }
@@ -139,10 +157,38 @@ pub enum Notice {
     HostCordoned,
     /// A host takes new servers again.
     HostUncordoned,
+    /// A project was made by an operator.
+    ProjectMade,
+    /// A project stands still.
+    ProjectSuspended,
+    /// A project goes on.
+    ProjectResumed,
+    /// Somebody was let into a project.
+    MemberAdmitted,
+    /// Somebody's second factor was turned off.
+    FactorLost,
+    /// A plan is offered.
+    PlanMade,
+    /// A plan is not offered any more.
+    PlanRetired,
+    /// There is another location.
+    LocationMade,
+    /// There is another data centre.
+    DatacenterMade,
+    /// An image is not offered any more.
+    ImageWithdrawn,
+    /// A form was saved.
+    Saved,
+    /// Addresses of another pool are given out.
+    PoolMade,
+    /// A pool is gone.
+    PoolDeleted,
+    /// An operator is nobody else any more.
+    ActingEnded,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 21] = [
+    const ALL: [(Self, &'static str, &'static str); 35] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -172,6 +218,28 @@ impl Notice {
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
         (Self::HostCordoned, "host-cordoned", "The host takes no new servers. Those on it run on."),
         (Self::HostUncordoned, "host-uncordoned", "The host takes new servers again."),
+        (Self::ProjectMade, "project-made", "The project was made. Let somebody in."),
+        (Self::ProjectSuspended, "project-suspended", "The project is suspended. Its servers are stopping."),
+        (Self::ProjectResumed, "project-resumed", "The project goes on. Servers that ran are starting."),
+        (Self::MemberAdmitted, "member-admitted", "They may work in the project now."),
+        (Self::FactorLost, "factor-lost", "The second factor is off, and all sessions were ended."),
+        (Self::PlanMade, "plan-made", "The plan is offered now."),
+        (
+            Self::PlanRetired,
+            "plan-retired",
+            "The plan is not offered any more. Servers that have it keep it.",
+        ),
+        (Self::LocationMade, "location-made", "The location was made. Hosts there need a data centre in it."),
+        (Self::DatacenterMade, "datacenter-made", "The data centre was made. Hosts can be added there."),
+        (
+            Self::ImageWithdrawn,
+            "image-withdrawn",
+            "The image is not offered any more. Servers that were made of it run on.",
+        ),
+        (Self::Saved, "saved", "What you changed was saved."),
+        (Self::PoolMade, "pool-made", "The pool was made. Its addresses are given out from now on."),
+        (Self::PoolDeleted, "pool-deleted", "The pool was deleted."),
+        (Self::ActingEnded, "acting-ended", "You are yourself again."),
     ];
 
     /// Reads what [`Notice::code`] wrote.
@@ -214,6 +282,17 @@ pub struct Shell {
     pub notice: Option<Notice>,
     /// The path of this page, to come back to.
     pub here: String,
+    /// Who it is really, if an operator in the stead of [`Shell::user`].
+    pub acting: Option<Acting>,
+}
+
+/// An operator in somebody's stead.
+#[derive(Clone, Debug)]
+pub struct Acting {
+    /// The operator's address.
+    pub operator: String,
+    /// Until when.
+    pub until: When,
 }
 
 impl Shell {

@@ -115,6 +115,8 @@ fn what_a_tenant_typed_is_never_markup() {
     hosts.secret = Some(EnrolSecret { host: bad(), command: bad() });
     let mut host = sample::host_page();
     host.host.facts = vec![("Kernel", bad())];
+    host.host.cordon_reason = Some(bad());
+    host.rows[0].disk = Some(bad());
     host.host.lacks = vec![Lack { feature: bad(), consequence: bad(), fatal: true }];
 
     let mut audit = sample::audit();
@@ -188,6 +190,14 @@ fn fleet_links_are_for_operators_only() {
 }
 
 #[test]
+fn whoever_is_in_anothers_stead_is_told_so() {
+    for (name, html) in sample::full() {
+        let told = html.contains("You are operator@berth.example as") && html.contains("/account/acting/end");
+        assert_eq!(told, name == "acting", "{name}");
+    }
+}
+
+#[test]
 fn the_switcher_is_there_only_for_more_than_one_project() {
     let mut shell = sample::shell(Section::Servers, false);
     let page = |shell| ServersPage { shell, list: sample::list() }.render().expect("renders");
@@ -203,5 +213,15 @@ fn the_moving_parts_are_those_of_the_page() {
     for (id, part) in page.live.parts().expect("renders") {
         assert!(html.contains(part.trim()), "{id} is the same on the page and in the stream");
         assert!(part.contains(&format!("id=\"{id}\"")), "{id} names itself");
+    }
+}
+
+#[test]
+fn what_an_operator_looks_at_is_never_markup() {
+    for (name, html) in sample::operators::hostile(HOSTILE) {
+        assert!(html.contains("&#60;script&#62;") || html.contains("&lt;script"), "{name} shows the text");
+        let ours = html.matches("<script src=\"/assets/").count();
+        assert_eq!(html.matches("<script").count(), ours, "{name}: only the script of ours: {html}");
+        assert!(!html.contains("<img src=x"), "{name}: {html}");
     }
 }

@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 /// Which address, and when.
 #[derive(Clone, Debug, Deserialize, IntoParams, clap::Args)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// The address; of IPv6 any in the /64.
-    ip: String,
+    pub(crate) ip: String,
     /// A time, such as 2026-02-09T12:00:00Z; without one all who had the address, the newest first.
     #[arg(long)]
-    at: Option<String>,
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -33,7 +33,7 @@ struct HoldersResponse {
 }
 
 /// Who had an address.
-pub(super) async fn holders(app: &App, question: &Question) -> Result<Vec<Holder>> {
+pub(crate) async fn holders(app: &App, question: &Question) -> Result<Vec<Holder>> {
     let ip = parse_held("ip", &question.ip)?;
     let at = question.at.as_ref().map(|at| DateTime::parse_from_rfc3339(at)).transpose();
     let at = at.map_err(|_| Error::invalid("at", "must be a time such as 2026-02-09T12:00:00Z"))?;

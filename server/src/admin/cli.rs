@@ -83,7 +83,12 @@ enum Hosts {
     /// Print a token that enrols a host, once, within a day. Makes the host if there is none of this name.
     Token(hosts::NewHost),
     /// Keep new VPSes away from a host.
-    Cordon { host: Reference },
+    Cordon {
+        host: Reference,
+        /// Why: a line for other operators.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Let new VPSes come again.
     Uncordon { host: Reference },
     /// Change how many times each core of a host is sold.
@@ -534,7 +539,10 @@ async fn host(app: &App, command: Hosts) -> crate::error::Result<Shown> {
             let made = hosts::enrolment_by_name(app, &new).await?;
             Ok(Shown::Secret(made.token.clone(), value(made)?))
         }
-        Hosts::Cordon { host } => update(&host, Update { cordoned: Some(true), ..Update::default() }).await,
+        Hosts::Cordon { host, reason } => {
+            let change = Update { cordoned: Some(true), cordon_reason: reason, ..Update::default() };
+            update(&host, change).await
+        }
         Hosts::Uncordon { host } => {
             update(&host, Update { cordoned: Some(false), ..Update::default() }).await
         }

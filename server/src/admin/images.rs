@@ -218,7 +218,12 @@ pub(super) async fn offer(app: &App, named: Named, stored: Stored) -> Result<Ima
 pub(super) async fn retire(app: &App, image: &Reference) -> Result<()> {
     let all = db::images::offered(&app.db).await?;
     let image = image.find(all, |i| (i.id.0, i.name.clone())).ok_or(Error::NotFound("image"))?;
-    db::images::retire(&app.db, image.id).await?;
+    withdraw(app, image.id).await
+}
+
+/// As [`retire`], by id, and of one that is retired already too. Hosts are told, so that they fetch it no more.
+pub(crate) async fn withdraw(app: &App, id: ImageId) -> Result<()> {
+    db::images::retire(&app.db, id).await?;
     tell_hosts(app).await
 }
 
@@ -348,8 +353,7 @@ async fn post_build(
 #[utoipa::path(delete, path = "/images/{id}", tag = "Operators: images", security(("operator" = [])),
     params(("id" = i64, Path)), responses((status = 204), Problems))]
 async fn delete_one(State(app): State<App>, _: Operator, Id(id): Id<ImageId>) -> Result<StatusCode> {
-    db::images::retire(&app.db, id).await?;
-    tell_hosts(&app).await?;
+    withdraw(&app, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

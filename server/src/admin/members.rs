@@ -51,30 +51,30 @@ struct NewRole {
 /// What holds for the whole installation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = operators::Settings)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Who may make an account: `open` (anybody, if mail leaves), `invited` or `off`.
-    sign_up: String,
+    pub(crate) sign_up: String,
     /// Whether mail leaves: whether the server was started with a mail server.
-    mail: bool,
+    pub(crate) mail: bool,
 }
 
 /// What to change; what is not named stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::ChangeSettings)]
-pub(super) struct ChangeSettings {
+pub(crate) struct ChangeSettings {
     /// Who may make an account: open, invited or off.
     #[arg(long)]
-    sign_up: Option<String>,
+    pub(crate) sign_up: Option<String>,
 }
 
 /// The settings.
-pub(super) async fn settings(app: &App) -> Result<Settings> {
+pub(crate) async fn settings(app: &App) -> Result<Settings> {
     let sign_up = settings::get(&app.db, settings::SIGN_UP).await?;
     Ok(Settings { sign_up: sign_up.unwrap_or_else(|| "invited".into()), mail: app.mailer.is_some() })
 }
 
 /// Changes settings.
-pub(super) async fn change_settings(app: &App, change: ChangeSettings) -> Result<Settings> {
+pub(crate) async fn change_settings(app: &App, change: ChangeSettings) -> Result<Settings> {
     if let Some(sign_up) = change.sign_up {
         if !["open", "invited", "off"].contains(&sign_up.as_str()) {
             return Err(Error::invalid("sign_up", "must be open, invited or off"));
@@ -90,7 +90,7 @@ pub(super) async fn list(app: &App, project: ProjectId) -> Result<Vec<Member>> {
 }
 
 /// Lets somebody in, or makes them something else.
-pub(super) async fn put(app: &App, project: ProjectId, user: UserId, role: Role) -> Result<()> {
+pub(crate) async fn put(app: &App, project: ProjectId, user: UserId, role: Role) -> Result<()> {
     db::projects::add_member(&app.db, project, user, role).await?;
     db::members::set_role(&app.db, Role::Owner, project, user, role).await
 }
@@ -101,7 +101,7 @@ pub(super) async fn remove(app: &App, project: ProjectId, user: UserId) -> Resul
 }
 
 /// Turns off the second factor of somebody who lost it, codes and all, and ends their sessions.
-pub(super) async fn lose_factor(app: &App, user: UserId) -> Result<()> {
+pub(crate) async fn lose_factor(app: &App, user: UserId) -> Result<()> {
     db::factors::off(&app.db, user).await?;
     db::sessions::end(&app.db, user, "", None).await
 }

@@ -7,21 +7,21 @@
 //! argument, also those for paths and methods that are not there. The command line is for whoever may read the data directory or knows the database's URL.
 
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
-mod addresses;
+pub(crate) mod addresses;
 mod audit;
 pub mod cli;
 mod gateways;
 mod hosts;
-mod images;
-mod members;
-mod name_servers;
+pub(crate) mod images;
+pub(crate) mod members;
+pub(crate) mod name_servers;
 mod places;
 mod plans;
-mod policies;
-mod pools;
-mod ports;
+pub(crate) mod policies;
+pub(crate) mod pools;
+pub(crate) mod ports;
 mod projects;
-mod reference;
+pub(crate) mod reference;
 mod server_limits;
 mod servers;
 mod streams;

@@ -31,33 +31,33 @@ const TTL_S: i64 = 3600;
 /// Where and how the reverse names of a pool are written.
 #[derive(Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::NameServerSettings)]
-pub(super) struct NameServerSettings {
+pub(crate) struct NameServerSettings {
     /// Address and port of the zones' primary server, such as 192.0.2.53:53. It must take updates (RFC 2136) over TCP.
     #[arg(long)]
-    server: String,
+    pub(crate) server: String,
     /// Zone of reverse names such as 2.0.192.in-addr.arpa; several, where the pool is in several.
     #[arg(long = "zone", required = true)]
-    zones: Vec<String>,
+    pub(crate) zones: Vec<String>,
     /// Name of the TSIG key.
     #[arg(long)]
-    key_name: String,
+    pub(crate) key_name: String,
     /// How the key signs.
     #[arg(long, value_enum, default_value = "hmac-sha256")]
     #[serde(default)]
-    key_algorithm: Algorithm,
+    pub(crate) key_algorithm: Algorithm,
     /// The key, base64, as tsig-keygen prints it. It is never shown; without one the key that is known stays.
     #[arg(long, env = "BERTH_TSIG_SECRET", hide_env_values = true)]
-    key_secret: Option<String>,
+    pub(crate) key_secret: Option<String>,
     /// Name of addresses that nobody has named, such as static.{ip-with-dashes}.example.com; without one they have none.
     #[arg(long)]
-    default_name: Option<String>,
+    pub(crate) default_name: Option<String>,
     /// How long others may keep a name, seconds.
     #[arg(long, default_value_t = TTL_S)]
     #[serde(default = "usual")]
-    ttl_s: i64,
+    pub(crate) ttl_s: i64,
 }
 
-fn usual() -> i64 {
+pub(crate) fn usual() -> i64 {
     TTL_S
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn forget_by_name(app: &App, pool: &Reference) -> Result<()> {
     rows::forget(app, pools::find(app, pool).await?.id).await
 }
 
-async fn set(app: &App, pool: i64, wanted: &NameServerSettings) -> Result<NameServer> {
+pub(crate) async fn set(app: &App, pool: i64, wanted: &NameServerSettings) -> Result<NameServer> {
     let server = "must be an address and a port such as 192.0.2.53:53 or [2001:db8::53]:53";
     let server: SocketAddr = wanted.server.parse().map_err(|_| Error::invalid("server", server))?;
     if server.ip().is_unspecified() || server.port() == 0 {

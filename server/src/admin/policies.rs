@@ -100,10 +100,10 @@ pub(super) struct Isolation {
 /// Whom guests of a location ask for names.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::Resolvers)]
-pub(super) struct Resolvers {
+pub(crate) struct Resolvers {
     /// At most 3 addresses; none: those of each host. Servers get them when they start.
     #[schema(value_type = Vec<String>)]
-    resolvers: Vec<IpAddr>,
+    pub(crate) resolvers: Vec<IpAddr>,
 }
 
 /// The plan that is meant.
@@ -167,7 +167,7 @@ pub(super) async fn release(app: &App, id: VpsId) -> Result<Isolation> {
 }
 
 /// Sets whom guests of a location ask for names.
-pub(super) async fn set_resolvers(app: &App, location: LocationId, wanted: &Resolvers) -> Result<Resolvers> {
+pub(crate) async fn set_resolvers(app: &App, location: LocationId, wanted: &Resolvers) -> Result<Resolvers> {
     if wanted.resolvers.len() > MOST_RESOLVERS {
         return Err(Error::invalid(
             "resolvers",

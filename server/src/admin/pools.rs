@@ -24,37 +24,37 @@ use crate::error::{Error, Result};
 /// the first one is not given out where there are others.
 #[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::NewPool)]
-pub(super) struct NewPool {
+pub(crate) struct NewPool {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// Network in CIDR notation: of IPv4 a /16 to /30, of IPv6 a /32 to /64.
-    cidr: String,
+    pub(crate) cidr: String,
     /// How its addresses reach the world: by default by NAT for IPv4, and routed for IPv6, which is not translated.
     #[arg(long, value_enum)]
     #[serde(default)]
-    kind: Option<Kind>,
+    pub(crate) kind: Option<Kind>,
     /// Where its addresses are given out, by id or name; not needed while there is only one location.
     #[arg(long)]
     #[schema(value_type = Option<String>)]
-    location: Option<Reference>,
+    pub(crate) location: Option<Reference>,
     /// Seconds that an address rests after it was given back, before anybody can get it again.
     #[arg(long, default_value_t = QUARANTINE_S)]
     #[serde(default = "usual")]
-    quarantine_s: i64,
+    pub(crate) quarantine_s: i64,
     /// Ports of each host by which VPSes with private addresses are reached, such as 10000-29999; only for the kind nat.
     /// No program of the hosts may listen on any of them.
     #[arg(long)]
     #[serde(default)]
-    ports: Option<String>,
+    pub(crate) ports: Option<String>,
     /// How many of them in a row each VPS gets. TCP to the first one leads to its port 22, all else to the port of the same
     /// number.
     #[arg(long, default_value_t = PER_VPS)]
     #[serde(default = "ports::usual")]
-    ports_per_vps: u16,
+    pub(crate) ports_per_vps: u16,
     /// Take also ports that the hosts' own connections may come from, or the control plane listens on.
     #[arg(long)]
     #[serde(default)]
-    force_ports: bool,
+    pub(crate) force_ports: bool,
 }
 
 fn usual() -> i64 {
@@ -87,7 +87,7 @@ pub(super) async fn list(app: &App) -> Result<Vec<Pool>> {
 }
 
 /// Makes a pool.
-pub(super) async fn create(app: &App, new: NewPool) -> Result<Pool> {
+pub(crate) async fn create(app: &App, new: NewPool) -> Result<Pool> {
     let name = Slug::parse("name", &new.name)?;
     let cidr: IpNet = new
         .cidr

@@ -24,17 +24,17 @@ use crate::ids::HostId;
 /// Which ports of each host VPSes with addresses of a pool are reached by.
 #[derive(Clone, Debug, Deserialize, ToSchema, clap::Args)]
 #[schema(as = operators::PoolPorts)]
-pub(super) struct PoolPorts {
+pub(crate) struct PoolPorts {
     /// A range such as 10000-29999, of which no program of the hosts listens on any.
-    ports: String,
+    pub(crate) ports: String,
     /// How many in a row each VPS gets. TCP to the first one leads to its port 22, all else to the port of the same number.
     #[arg(long, default_value_t = PER_VPS)]
     #[serde(default = "usual")]
-    ports_per_vps: u16,
+    pub(crate) ports_per_vps: u16,
     /// Take also ports that the hosts' own connections may come from, or the control plane listens on.
     #[arg(long)]
     #[serde(default)]
-    force: bool,
+    pub(crate) force: bool,
 }
 
 pub(super) fn usual() -> u16 {
@@ -74,7 +74,7 @@ pub(super) fn plan(app: &App, ports: &str, per_vps: u16, force: bool) -> Result<
 }
 
 /// Gives VPSes with addresses of a pool ports, or others than they had.
-pub(super) async fn set(app: &App, pool: i64, wanted: &PoolPorts) -> Result<Pool> {
+pub(crate) async fn set(app: &App, pool: i64, wanted: &PoolPorts) -> Result<Pool> {
     let plan = plan(app, &wanted.ports, wanted.ports_per_vps, wanted.force)?;
     ports::set(app, pool, Some(&plan)).await
 }

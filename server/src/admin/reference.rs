@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// An id or a name. In JSON a number or a string.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Reference(String);
+pub(crate) struct Reference(String);
 
 impl Reference {
     /// Whether a thing with this id and name is meant.

@@ -94,7 +94,7 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// Only events of this name, or of this kind of thing (`server`).
     pub event: Option<String>,
-    /// Only of who is called this.
+    /// Only of who is called this, or was looked at in their stead.
     pub actor: Option<String>,
     /// Only what is about the thing with this id.
     pub target_id: Option<i64>,
@@ -110,7 +110,8 @@ pub async fn list(db: &PgPool, filter: &Filter, page: Page) -> Result<Listed<Ent
                   target_id, target, before, after, seq, seal
            from audit
            where ($1::bigint is null or project_id = $1) and ($2::text is null or event = $2 or event like $2 || '.%')
-             and ($3::text is null or actor = $3) and ($4::bigint is null or target_id = $4)
+             and ($3::text is null or actor = $3
+                  or actor_kind = 'user' and $3 = any(string_to_array(actor, ' as '))) and ($4::bigint is null or target_id = $4)
              and ($5::text is null or correlation_id = $5)
            order by id desc limit $6 offset $7"#,
         filter.project.map(|p| p.0),
@@ -124,7 +125,8 @@ pub async fn list(db: &PgPool, filter: &Filter, page: Page) -> Result<Listed<Ent
     let total = sqlx::query_scalar!(
         r#"select count(*) as "total!" from audit
            where ($1::bigint is null or project_id = $1) and ($2::text is null or event = $2 or event like $2 || '.%')
-             and ($3::text is null or actor = $3) and ($4::bigint is null or target_id = $4)
+             and ($3::text is null or actor = $3
+                  or actor_kind = 'user' and $3 = any(string_to_array(actor, ' as '))) and ($4::bigint is null or target_id = $4)
              and ($5::text is null or correlation_id = $5)"#,
         filter.project.map(|p| p.0),
         filter.event,

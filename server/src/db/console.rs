@@ -165,7 +165,9 @@ pub async fn may_stay(db: &PgPool, grant: &Grant) -> Result<bool> {
         r#"select exists (select from vps where id = $1 and project_id = $2 and host_id = $3
                                             and deleting_at is null and deleted_at is null)
                   and (exists (select from tokens where id = $4 and project_id = $2)
-                       or exists (select from sessions s join memberships m on m.user_id = s.user_id
+                       or exists (select from sessions s join users u on u.id = s.user_id
+                                  left join users t on t.id = s.acting_for and s.acting_until > now() and u.operator and not t.operator
+                                  join memberships m on m.user_id = coalesce(t.id, u.id)
                                   where s.token_hash = $5 and s.expires_at > now() and m.project_id = $2))
                   as "may!""#,
         grant.vps.0,

@@ -51,7 +51,7 @@ pub async fn use_token(
     Ok(row.map(|r| (r.id, r.name)))
 }
 
-/// Makes this certificate the only one that speaks for the host. What was revoked before is in force again: an operator
+/// Makes this certificate, good for so many days, the only one that speaks for the host. What was revoked before is in force again: an operator
 /// made the token for it.
 ///
 /// # Errors
@@ -61,14 +61,16 @@ pub async fn set_certificate(
     host: i64,
     fingerprint: &str,
     agent_version: &str,
+    days: i32,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update hosts set cert_fingerprint = $2, next_cert_fingerprint = null, revoked_at = null,
-             enrolled_at = now(), agent_version = $3
+             enrolled_at = now(), agent_version = $3, cert_until = now() + make_interval(days => $4), next_cert_until = null
          where id = $1",
         host,
         fingerprint,
-        agent_version
+        agent_version,
+        days
     )
     .execute(db)
     .await?;
@@ -79,11 +81,13 @@ pub async fn set_certificate(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_next_certificate(db: &PgPool, host: i64, fingerprint: &str) -> sqlx::Result<()> {
+pub async fn set_next_certificate(db: &PgPool, host: i64, fingerprint: &str, days: i32) -> sqlx::Result<()> {
     sqlx::query!(
-        "update hosts set next_cert_fingerprint = $2 where id = $1 and revoked_at is null",
+        "update hosts set next_cert_fingerprint = $2, next_cert_until = now() + make_interval(days => $3)
+         where id = $1 and revoked_at is null",
         host,
-        fingerprint
+        fingerprint,
+        days
     )
     .execute(db)
     .await?;
@@ -111,7 +115,8 @@ pub async fn peer(db: &PgPool, fingerprint: &str) -> sqlx::Result<Option<Peer>> 
 /// When the database fails.
 pub async fn promote(db: &PgPool, host: i64, fingerprint: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "update hosts set cert_fingerprint = $2, next_cert_fingerprint = null
+        "update hosts set cert_fingerprint = $2, next_cert_fingerprint = null, cert_until = next_cert_until,
+                next_cert_until = null
          where id = $1 and next_cert_fingerprint = $2",
         host,
         fingerprint

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
 use crate::app::App;
-use crate::domain::names::Slug;
+use crate::domain::names::{Slug, Title};
 use crate::error::{Error, Result, broken_constraint};
 use crate::ids::{HostId, LocationId};
 use crate::wake::Changed;
@@ -25,12 +25,16 @@ pub struct Host {
     pub state: String,
     /// Whether new VPSes are kept away from it.
     pub cordoned: bool,
+    /// Why, if somebody said so.
+    pub cordon_reason: Option<String>,
     /// When it was enrolled last.
     pub enrolled_at: Option<DateTime<Utc>>,
     /// Since when its certificate is not accepted.
     pub revoked_at: Option<DateTime<Utc>>,
     /// When it was heard of last.
     pub last_report_at: Option<DateTime<Utc>>,
+    /// Until when its certificate is good; null where that is not known until it is renewed.
+    pub cert_until: Option<DateTime<Utc>>,
     /// Version of its agent.
     pub agent_version: String,
     /// CPU in all, thousandths of a core, before overcommit.
@@ -77,7 +81,7 @@ macro_rules! select {
             r#"select h.id, h.name, d.name as datacenter, l.name as location,
                  case when h.revoked_at is not null then 'revoked' when h.enrolled_at is null then 'new'
                       when h.last_report_at > now() - interval '60 seconds' then 'online' else 'offline' end as "state!",
-                 h.cordoned, h.enrolled_at, h.revoked_at, h.last_report_at, h.agent_version,
+                 h.cordoned, h.cordon_reason, h.enrolled_at, h.revoked_at, h.last_report_at, h.cert_until, h.agent_version,
                  h.capacity_cpu_milli, h.capacity_memory, h.capacity_disk, h.cpu_overcommit,
                  h.allocated_cpu_milli, h.allocated_cpu_guarantee_milli, h.allocated_memory, h.allocated_disk, h.vps_count,
                  array(select coalesce(m ->> 'feature', '') from jsonb_array_elements(coalesce(h.facts -> 'missing', '[]')) as m
@@ -125,24 +129,33 @@ pub async fn create(app: &App, name: &Slug, datacenter: i64) -> Result<Host> {
 }
 
 /// What an operator changes of a host.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[schema(as = operators::HostUpdate)]
 pub struct Update {
     /// Keep new VPSes away from it.
     pub cordoned: Option<bool>,
+    /// Why, a line of 1 to 128 characters for other operators; forgotten when the host is cordoned anew, or no more.
+    pub cordon_reason: Option<String>,
     /// How many times each core may be sold, from 1 on.
     pub cpu_overcommit: Option<f64>,
 }
 
 /// Changes a host.
 pub async fn update(app: &App, id: HostId, change: Update) -> Result<Host> {
+    let reason =
+        change.cordon_reason.as_deref().map(|reason| Title::parse("cordon_reason", reason)).transpose()?;
     let changed = sqlx::query!(
-        "update hosts set cordoned = coalesce($2, cordoned), cpu_overcommit = coalesce($3, cpu_overcommit) where id = $1",
+        "update hosts set cordoned = coalesce($2, cordoned), cpu_overcommit = coalesce($3, cpu_overcommit),
+                cordon_reason = case when $2 is null then coalesce($4, cordon_reason) else $4 end where id = $1",
         id.0,
         change.cordoned,
-        change.cpu_overcommit
+        change.cpu_overcommit,
+        reason.as_ref().map(Title::as_str)
     );
     let changed = changed.execute(&app.db).await.map_err(|e| match broken_constraint(&e) {
+        Some("hosts_cordon_reason") => {
+            Error::invalid("cordon_reason", "is for a host that is cordoned, and this one is not")
+        }
         Some("hosts_cpu_overcommit_check") => Error::invalid("cpu_overcommit", "is at least 1"),
         _ => e.into(),
     })?;

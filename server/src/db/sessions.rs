@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+use super::acting;
 use super::users::User;
 use crate::auth::secret::{self, Secret};
 use crate::error::{Error, Result};
@@ -22,6 +23,16 @@ pub struct Session {
     pub created_at: DateTime<Utc>,
     /// Until when it lasts if it is not used.
     pub expires_at: DateTime<Utc>,
+    /// Whose pages it is for, where who signed in is an operator in somebody's stead, and until when.
+    pub acting: Option<(User, DateTime<Utc>)>,
+}
+
+impl Session {
+    /// Whose pages it is for.
+    #[must_use]
+    pub fn seen_by(&self) -> UserId {
+        self.acting.as_ref().map_or(self.user.id, |(user, _)| user.id)
+    }
 }
 
 /// Starts a session; the secret goes into the cookie.
@@ -47,8 +58,10 @@ pub async fn find(db: &PgPool, cookie: &str) -> Result<Option<Session>> {
     let row = sqlx::query!(
         r#"select u.id, u.email, u.name, u.operator, u.created_at as user_created_at,
                   u.email_verified_at is not null as "verified!", s.created_at, s.expires_at,
-                  s.seen_at < now() - interval '1 minute' as "stale!"
+                  s.seen_at < now() - interval '1 minute' as "stale!", s.acting_until,
+                  t.id as "acting_id?", t.email as "acting_email?", t.name as "acting_name?", t.created_at as "acting_created_at?"
            from sessions s join users u on u.id = s.user_id
+                left join users t on t.id = s.acting_for and s.acting_until > now() and u.operator and not t.operator
            where s.token_hash = $1 and s.expires_at > now()"#,
         &hash
     );
@@ -64,6 +77,9 @@ pub async fn find(db: &PgPool, cookie: &str) -> Result<Option<Session>> {
         );
         touch.execute(db).await?;
     }
+    if row.acting_until.is_some() && row.acting_id.is_none() {
+        acting::end(db, cookie).await?; // its time is over, or it holds no more
+    }
     let user = User {
         id: row.id.into(),
         email: row.email,
@@ -72,7 +88,15 @@ pub async fn find(db: &PgPool, cookie: &str) -> Result<Option<Session>> {
         created_at: row.user_created_at,
         verified: row.verified,
     };
-    Ok(Some(Session { user, created_at: row.created_at, expires_at: row.expires_at }))
+    let acting =
+        match (row.acting_id, row.acting_email, row.acting_name, row.acting_created_at, row.acting_until) {
+            (Some(id), Some(email), Some(name), Some(created_at), Some(until)) => Some((
+                User { id: id.into(), email, name, operator: false, created_at, verified: true },
+                until,
+            )),
+            _ => None,
+        };
+    Ok(Some(Session { user, created_at: row.created_at, expires_at: row.expires_at, acting }))
 }
 
 /// Ends a session.

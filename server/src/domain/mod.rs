@@ -3,11 +3,14 @@
 //! Everything here is a pure function or a validated value whose only constructor is `parse`; all faces (API, pages,
 //! operators' API and CLI) and the SQL in `db/` use the same ones.
 
+pub mod acting;
+pub mod amount;
 pub mod bgp;
 pub mod console;
 pub mod family;
 pub mod firewall;
 pub mod guard;
+pub mod headroom;
 pub mod ip_names;
 pub mod labels;
 pub mod life;

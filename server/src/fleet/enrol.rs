@@ -8,7 +8,7 @@ use axum::extract::State;
 use berth_proto::{EnrolRequest, EnrolResponse, HostId};
 
 use super::Fleet;
-use super::ca::Request;
+use super::ca::{CLIENT_DAYS, Request};
 use super::peer::Caller;
 use crate::auth::secret;
 use crate::db;
@@ -30,8 +30,8 @@ pub(super) async fn enrol(
         )
     })?;
     let (certificate_pem, fingerprint) = fleet.ca.sign_host(id, &request)?;
-    db::enrol::set_certificate(&fleet.app.db, id, &fingerprint, &super::text::line(&body.agent_version, 64))
-        .await?;
+    let version = super::text::line(&body.agent_version, 64);
+    db::enrol::set_certificate(&fleet.app.db, id, &fingerprint, &version, CLIENT_DAYS).await?;
     fleet.app.wake.changed(Changed::Fleet);
     tracing::info!(host = name, "host enrolled");
     Ok(Json(answer(&fleet, id, name, certificate_pem)))
@@ -45,7 +45,7 @@ pub(super) async fn renew(
 ) -> Result<Json<EnrolResponse>> {
     let request = Request::parse(&body.csr_pem)?;
     let (certificate_pem, fingerprint) = fleet.ca.sign_host(caller.id, &request)?;
-    db::enrol::set_next_certificate(&fleet.app.db, caller.id, &fingerprint).await?;
+    db::enrol::set_next_certificate(&fleet.app.db, caller.id, &fingerprint, CLIENT_DAYS).await?;
     tracing::info!(host = caller.name, "host's certificate renewed");
     Ok(Json(answer(&fleet, caller.id, caller.name, certificate_pem)))
 }

@@ -15,8 +15,8 @@ use futures_util::Stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::session::Visit;
 use crate::app::App;
-use crate::db::sessions;
 use crate::error::{Error, Result};
 use crate::wake::Changed;
 
@@ -32,8 +32,8 @@ pub(super) type Parts = Vec<(&'static str, String)>;
 pub(super) struct Feed<L> {
     /// For the database and the news.
     pub(super) app: App,
-    /// The session's secret; the stream ends with the session.
-    pub(super) cookie: String,
+    /// The session; the stream ends with it, or when it is for somebody else's pages.
+    pub(super) cookie: Visit,
     /// Which news matter.
     pub(super) topic: Changed,
     /// Renders the parts.
@@ -129,7 +129,7 @@ where
     /// What this browser does not have yet.
     async fn round(&mut self) -> Result<Option<String>> {
         let app = &self.feed.app;
-        if sessions::find(&app.db, &self.feed.cookie).await?.is_none() {
+        if !self.feed.cookie.holds(app).await? {
             return Err(Error::Unauthorized);
         }
         let parts = (self.feed.load)().await?;

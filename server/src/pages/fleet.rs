@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use berth_proto::{HostFacts, HostMetrics};
 use berth_web::{
-    Bytes, Cores, EnrolSecret, Field, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView,
-    HostsLive, HostsPage, Lack, Load, Notice, Section, Unit, When,
+    Bytes, Cores, EnrolSecret, Field, FleetServerRow, HostForm, HostPage, HostView, HostsLive, HostsPage,
+    Lack, Load, Section, Unit, When,
 };
 use chrono::{DateTime, Utc};
 
@@ -16,6 +16,7 @@ use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::keys::sentence;
+use super::operators::host::Forms;
 use super::server::capital;
 use super::session::{Operator, SignedIn, ThingId};
 use super::views::{self, Beside};
@@ -24,16 +25,12 @@ use crate::admin::enrolment;
 use crate::app::App;
 use crate::db::hosts::{self, Host};
 use crate::db::locations;
-use crate::db::page::{Page as Part, Sort};
-use crate::db::vps::{self, Filter, Vps};
+use crate::db::vps::{self, Vps};
 use crate::domain::names::Slug;
 use crate::domain::placement::sellable_cpu;
 use crate::error::{Error, Result};
 use crate::ids::HostId;
 use crate::wake::Changed;
-
-/// Servers on the page of all servers.
-const MOST: i64 = 500;
 
 /// `GET /fleet/hosts`.
 pub(super) async fn hosts(
@@ -111,56 +108,25 @@ pub(super) async fn host(
     State(app): State<App>,
 ) -> Result<Response, Failed> {
     let found = hosts::get(&app.db, HostId(id)).await?;
-    let all = everywhere(&app).await?.0;
-    let here: Vec<Vps> = all.into_iter().filter(|vps| vps.host_id.0 == id).collect();
-    let rows = rows(&app, &who, &here).await?;
-    let page = HostPage { shell: who.shell(Section::Hosts, None), host: view(&found, Utc::now()), rows };
-    Ok((who.told(&app), Page(page)).into_response())
+    let forms = Forms::of(&app, &found).await?;
+    Ok((who.told(&app), host_page(&app, &who, &found, forms).await?).into_response())
 }
 
-/// `POST /fleet/hosts/{id}/cordon`.
-pub(super) async fn cordon(
-    Operator(_): Operator,
-    ThingId(id): ThingId,
-    State(app): State<App>,
-) -> Result<Response, Failed> {
-    set_cordon(&app, id, true, Notice::HostCordoned).await
+/// The page of a host, with its forms as they are or as they were typed.
+pub(super) async fn host_page(
+    app: &App,
+    who: &SignedIn,
+    host: &Host,
+    forms: Forms,
+) -> Result<Page<HostPage>> {
+    let rows = rows(app, who, &vps::on_host(&app.db, HostId(host.id)).await?).await?;
+    let Forms { cordon, overcommit, bgp } = forms;
+    let shell = who.shell(Section::Hosts, None);
+    Ok(Page(HostPage { shell, host: view(host, Utc::now()), rows, cordon, overcommit, bgp }))
 }
 
-/// `POST /fleet/hosts/{id}/uncordon`.
-pub(super) async fn uncordon(
-    Operator(_): Operator,
-    ThingId(id): ThingId,
-    State(app): State<App>,
-) -> Result<Response, Failed> {
-    set_cordon(&app, id, false, Notice::HostUncordoned).await
-}
-
-async fn set_cordon(app: &App, id: i64, cordoned: bool, notice: Notice) -> Result<Response, Failed> {
-    hosts::update(app, HostId(id), hosts::Update { cordoned: Some(cordoned), ..hosts::Update::default() })
-        .await?;
-    let to = format!("/fleet/hosts/{id}");
-    Ok((cookies::tell(&app.config, &to, notice), Redirect::to(&to)).into_response())
-}
-
-/// `GET /fleet/servers`.
-pub(super) async fn servers(Operator(who): Operator, State(app): State<App>) -> Result<Response, Failed> {
-    let (all, total) = everywhere(&app).await?;
-    let mut rows = rows(&app, &who, &all).await?;
-    let use_of = |row: &FleetServerRow| row.cpu.as_ref().map_or(-1.0, |load| load.percent);
-    rows.sort_by(|a, b| use_of(b).total_cmp(&use_of(a)));
-    let more = total - i64::try_from(rows.len()).unwrap_or(total);
-    let page = FleetServersPage { shell: who.shell(Section::FleetServers, None), rows, more };
-    Ok((who.told(&app), Page(page)).into_response())
-}
-
-async fn everywhere(app: &App) -> Result<(Vec<Vps>, i64)> {
-    let newest = Filter { sort: vec![Sort { column: "id", descending: true }], ..Filter::default() };
-    let found = vps::list_everywhere(&app.db, &newest, Part::first(MOST)).await?;
-    Ok((found.items, found.total))
-}
-
-async fn rows(app: &App, who: &SignedIn, vpses: &[Vps]) -> Result<Vec<FleetServerRow>> {
+/// VPSes of any project as tables of the fleet show them, in this order.
+pub(super) async fn rows(app: &App, who: &SignedIn, vpses: &[Vps]) -> Result<Vec<FleetServerRow>> {
     let beside = servers::beside(app, vpses).await?;
     let mine: HashSet<i64> = who.projects.iter().map(|p| p.id).collect();
     Ok(vpses.iter().map(|vps| row(vps, &beside, &mine)).collect())
@@ -181,6 +147,9 @@ fn row(vps: &Vps, beside: &Beside, mine: &HashSet<i64>) -> FleetServerRow {
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         cpu,
         memory,
+        disk: None,
+        network: None,
+        hits: 0,
         created: When::new(vps.created_at, beside.now),
     }
 }
@@ -208,12 +177,20 @@ async fn show(
 fn view(host: &Host, now: DateTime<Utc>) -> HostView {
     let facts = serde_json::from_value::<HostFacts>(host.facts.clone()).unwrap_or_default();
     let metrics = serde_json::from_value::<HostMetrics>(host.metrics.clone()).ok();
+    let date = |at: Option<DateTime<Utc>>| at.map(|at| When::new(at, now).utc()).unwrap_or_default();
     let told = [
         ("Kernel", facts.kernel),
         ("System", facts.os),
         ("Processor", facts.arch),
         ("Cgroups", facts.cgroup_mode),
         ("Agent", host.agent_version.clone()),
+        ("Outside", facts.address.map(|ip| ip.to_string()).unwrap_or_default()),
+        ("Inside", facts.underlay.map(|ip| ip.to_string()).unwrap_or_default()),
+        ("Datacenter", host.datacenter.clone()),
+        ("Enrolled", date(host.enrolled_at)),
+        ("Certificate", host.cert_until.map(|at| format!("until {}", date(Some(at)))).unwrap_or_default()),
+        ("Images", host.images.as_array().map_or(0, Vec::len).to_string()),
+        ("Orphans", orphans(host)),
     ];
     HostView {
         id: host.id,
@@ -222,6 +199,7 @@ fn view(host: &Host, now: DateTime<Utc>) -> HostView {
         online: host.state == "online",
         enrolled: matches!(host.state.as_str(), "online" | "offline"),
         cordoned: host.cordoned,
+        cordon_reason: host.cordon_reason.clone(),
         seen: host.last_report_at.map(|at| When::new(at, now)),
         servers: host.vps_count,
         load: metrics.map(|m| load(&m)).unwrap_or_default(),
@@ -234,6 +212,12 @@ fn view(host: &Host, now: DateTime<Utc>) -> HostView {
             .chain(host.lacks.iter().any(|lack| lack == "routers").then(no_routers))
             .collect(),
     }
+}
+
+/// VPSes that it has and that are not ours to run there.
+fn orphans(host: &Host) -> String {
+    let ids = host.orphans.as_array().map(Vec::as_slice).unwrap_or_default();
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn no_routers() -> Lack {

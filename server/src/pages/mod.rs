@@ -29,6 +29,7 @@ mod life;
 mod limits;
 mod members;
 mod names;
+mod operators;
 mod preview;
 mod resize;
 mod server;
@@ -101,9 +102,43 @@ pub fn router(app: App) -> Router {
         .route("/hosts", get(fleet::hosts).post(fleet::add_host))
         .route("/hosts/events", get(fleet::events))
         .route("/hosts/{id}", get(fleet::host))
-        .route("/hosts/{id}/cordon", post(fleet::cordon))
-        .route("/hosts/{id}/uncordon", post(fleet::uncordon))
-        .route("/servers", get(fleet::servers))
+        .route("/hosts/{id}/cordon", post(operators::host::cordon))
+        .route("/hosts/{id}/uncordon", post(operators::host::uncordon))
+        .route("/hosts/{id}/overcommit", post(operators::host::overcommit))
+        .route("/hosts/{id}/bgp", post(operators::host::set_bgp))
+        .route("/servers", get(operators::top::list))
+        .route("/projects", get(operators::projects::list).post(operators::projects::make))
+        .route("/projects/{id}", get(operators::projects::page))
+        .route("/projects/{id}/suspend", post(operators::projects::suspend))
+        .route("/projects/{id}/resume", post(operators::projects::resume))
+        .route("/projects/{id}/members", post(operators::projects::admit))
+        .route("/people", get(operators::people::list))
+        .route("/people/{id}", get(operators::people::page))
+        .route("/people/{id}/factor-off", post(operators::people::factor_off))
+        .route("/people/{id}/act", post(operators::acting::begin))
+        .route("/plans", get(operators::plans::list))
+        .route("/plans/new", get(operators::plans::new).post(operators::plans::make))
+        .route("/plans/{id}", get(operators::plans::page))
+        .route("/plans/{id}/policy", post(operators::plans::policy))
+        .route("/plans/{id}/retire", post(operators::plans::retire))
+        .route("/locations", get(operators::places::list).post(operators::places::make))
+        .route("/datacenters", post(operators::places::make_datacenter))
+        .route("/locations/{id}", get(operators::places::page))
+        .route("/locations/{id}/resolvers", post(operators::places::resolvers))
+        .route("/images", get(operators::images::list))
+        .route("/images/{id}", get(operators::images::page))
+        .route("/images/{id}/withdraw", post(operators::images::withdraw))
+        .route("/pools", get(operators::pools::list).post(operators::pools::make))
+        .route("/pools/{id}", get(operators::pools::page))
+        .route("/pools/{id}/rest", post(operators::pools::rest))
+        .route("/pools/{id}/ports", post(operators::pools::set_ports))
+        .route("/pools/{id}/delete", post(operators::pools::delete))
+        .route("/pools/{id}/name-server", post(operators::name_server::set))
+        .route("/pools/{id}/name-server/forget", post(operators::name_server::forget))
+        .route("/addresses", get(operators::pools::who_had))
+        .route("/settings", get(operators::settings::page))
+        .route("/settings/accounts", post(operators::settings::accounts))
+        .route("/settings/traffic", post(operators::settings::traffic))
         .route("/audit", get(audit::of_everything))
         .route("/audit/export", get(audit::export_everything));
     Router::new()
@@ -125,8 +160,10 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor/confirm", post(factor::confirm))
         .route("/account/second-factor/off", post(factor::off))
         .route("/account/projects", post(account::make_project))
+        .route("/account/acting/end", post(operators::acting::end))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
+        .route("/fleet", get(operators::overview::page))
         .nest("/fleet", fleet)
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_FORM))
@@ -140,7 +177,7 @@ pub fn router(app: App) -> Router {
 async fn home(who: SignedIn) -> Result<Response, Failed> {
     let to = match who.projects.first() {
         Some(project) => project.path("servers"),
-        None if who.user.operator => "/fleet/hosts".to_owned(),
+        None if who.user.operator => "/fleet".to_owned(),
         None => "/account".to_owned(), // where a project can be made
     };
     Ok(Redirect::to(&to).into_response())

@@ -2,7 +2,8 @@
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
-use berth_web::{Notice, ProjectLink, Section, Shell, Theme, User};
+use berth_web::{Acting, Notice, ProjectLink, Section, Shell, Theme, User, When};
+use chrono::Utc;
 use serde::Deserialize;
 
 use super::cookies::{self, SetCookie};
@@ -11,9 +12,34 @@ use crate::app::App;
 use crate::audit::{self, Actor};
 use crate::db::projects::Project;
 use crate::db::{projects, sessions};
+use crate::domain::acting::may;
 use crate::domain::roles::{Right, Role};
 use crate::error::Error;
 use crate::ids::{ProjectId, UserId};
+
+/// The secret of a session, and whose pages it was for when it was asked: what goes on for longer than a request ends when
+/// that is somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    secret: String,
+    seen_by: UserId,
+}
+
+impl Visit {
+    /// Whether it still holds.
+    pub(super) async fn holds(&self, app: &App) -> Result<bool, Error> {
+        let session = sessions::find(&app.db, &self.secret).await?;
+        Ok(session.is_some_and(|session| session.seen_by() == self.seen_by))
+    }
+}
+
+impl std::ops::Deref for Visit {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.secret
+    }
+}
 
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
@@ -25,8 +51,10 @@ pub(super) struct SignedIn {
     /// Their id.
     pub(super) id: UserId,
     roles: Vec<(i64, Role)>,
-    /// The session's secret, to ask again later whether it still holds.
-    pub(super) cookie: String,
+    /// The session, to ask again later whether it still holds.
+    pub(super) cookie: Visit,
+    /// Who it is really, if an operator in somebody's stead.
+    pub(super) acting: Option<Acting>,
     theme: Theme,
     notice: Option<Notice>,
     here: String,
@@ -43,6 +71,7 @@ impl SignedIn {
             theme: self.theme,
             notice: self.notice,
             here: self.here.clone(),
+            acting: self.acting.clone(),
         }
     }
 
@@ -63,15 +92,34 @@ where
         let app = App::from_ref(state);
         let cookie = cookies::session(&app.config, &parts.headers).ok_or(Error::Unauthorized)?;
         let session = sessions::find(&app.db, &cookie).await?.ok_or(Error::Unauthorized)?;
-        audit::is(Actor::User(session.user.id, session.user.email.clone()));
-        let projects = projects::of_user(&app.db, session.user.id).await?;
+        let cookie = Visit { secret: cookie, seen_by: session.seen_by() };
+        let (user, acting) = match session.acting {
+            Some((user, until)) => {
+                let operator = session.user.email;
+                audit::is(Actor::Acting(session.user.id, operator.clone(), user.email.clone()));
+                (user, Some(Acting { operator, until: When::new(until, Utc::now()) }))
+            }
+            None => {
+                audit::is(Actor::User(session.user.id, session.user.email.clone()));
+                (session.user, None)
+            }
+        };
+        if acting.is_some() && !may(parts.method.is_safe(), &here(parts)) {
+            let whose = format!(
+                "You are here in the stead of {}. This is theirs alone, or would outlive your visit: go back and leave first.",
+                user.email
+            );
+            return Err(Error::Forbidden(whose).into());
+        }
+        let projects = projects::of_user(&app.db, user.id).await?;
         let roles = projects.iter().map(|(project, role)| (project.id.0, *role)).collect();
         Ok(Self {
-            user: User { email: session.user.email, operator: session.user.operator },
+            user: User { email: user.email, operator: user.operator },
             projects: projects.into_iter().map(link).collect(),
-            id: session.user.id,
+            id: user.id,
             roles,
             cookie,
+            acting,
             theme: cookies::theme(&parts.headers),
             notice: cookies::notice(&parts.headers),
             here: here(parts),

@@ -23,6 +23,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     }
     let sessions =
         sqlx::query("delete from sessions where expires_at < now()").execute(db).await?.rows_affected();
+    crate::db::acting::lapse(db).await?;
     let tokens = "delete from enrol_tokens where expires_at < now() - interval '1 day'";
     let tokens = sqlx::query(tokens).execute(db).await?.rows_affected();
     let stale = "delete from vps_samples_default where at < now() - make_interval(days => $1)";

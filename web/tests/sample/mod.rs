@@ -1,5 +1,7 @@
 //! View structs with believable data, for the render tests and the gallery.
 
+pub(crate) mod operators;
+
 use berth_proto::LimitName;
 use berth_web::*;
 use chrono::{DateTime, Duration, Utc};
@@ -27,6 +29,7 @@ pub(crate) fn shell(section: Section, operator: bool) -> Shell {
         theme: Theme::Auto,
         notice: None,
         here: "/projects/1/servers".into(),
+        acting: None,
     }
 }
 
@@ -390,6 +393,7 @@ fn host(id: i64, name: &str, online: bool, cordoned: bool, busy: f64) -> HostVie
         online,
         enrolled: true,
         cordoned,
+        cordon_reason: cordoned.then(|| "The disk is being replaced.".into()),
         seen: Some(ago(if online { 0 } else { 42 })),
         servers: id * 4,
         load: vec![
@@ -457,6 +461,9 @@ pub(crate) fn fleet_rows() -> Vec<FleetServerRow> {
         ipv4: r.ipv4,
         cpu: r.cpu,
         memory: r.memory,
+        disk: Some("1.5 MB/s".into()),
+        network: (r.id % 3 == 0).then(|| "12 Mbit/s".into()),
+        hits: r.id,
         created: r.created,
     };
     list().rows.into_iter().map(full).collect()
@@ -467,11 +474,20 @@ pub(crate) fn host_page() -> HostPage {
         shell: shell(Section::Hosts, true),
         host: host(1, "quay-1", true, false, 0.31),
         rows: fleet_rows(),
+        cordon: operators::form("cordon"),
+        overcommit: operators::form("overcommit"),
+        bgp: operators::form("bgp"),
     }
 }
 
 pub(crate) fn fleet_servers() -> FleetServersPage {
-    FleetServersPage { shell: shell(Section::FleetServers, true), rows: fleet_rows(), more: 12 }
+    FleetServersPage {
+        shell: shell(Section::FleetServers, true),
+        rows: fleet_rows(),
+        sorts: vec![("cpu", "CPU"), ("disk", "Disk")],
+        by: "cpu",
+        pager: operators::pager(),
+    }
 }
 
 pub(crate) fn sign_in() -> SignInPage {
@@ -616,7 +632,8 @@ pub(crate) fn audit() -> AuditPage {
 
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
-    vec![
+    let mut all = operators::full();
+    all.extend(vec![
         ("sign-in", page(sign_in().render())),
         ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
         ("create", page(create().render())),
@@ -646,7 +663,8 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
-    ]
+    ]);
+    all
 }
 
 /// Every page of somebody who has nothing yet.
@@ -674,7 +692,8 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         facts: vec![],
         ..host(9, "quay-9", true, false, 0.0)
     };
-    vec![
+    let mut all = operators::empty();
+    all.extend(vec![
         ("empty-servers", page(ServersPage { shell: shell(Section::Servers, false), list }.render())),
         ("empty-create", page(create.render())),
         ("empty-server", page(server.render())),
@@ -699,6 +718,10 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
-        ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
-    ]
+        (
+            "empty-fleet-servers",
+            page(FleetServersPage { rows: vec![], pager: Pager::default(), ..fleet_servers() }.render()),
+        ),
+    ]);
+    all
 }

@@ -247,6 +247,11 @@ pub async fn list_everywhere(db: &PgPool, filter: &Filter, page: Page) -> Result
     find(db, None, filter, page).await
 }
 
+/// These VPSes, in this order; for operators.
+pub async fn some(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
+    rows(db, ids).await
+}
+
 /// All VPSes of a host, by id; for operators.
 pub async fn on_host(db: &PgPool, host: HostId) -> Result<Vec<Vps>> {
     let ids = sqlx::query_scalar!(

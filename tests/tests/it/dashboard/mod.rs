@@ -1,11 +1,13 @@
 //! The dashboard over HTTP: who may see and do what, forms, secrets, the event stream. What it looks like, and what
 //! script adds, is for tests/browser.
 
+mod acting;
 mod console;
 mod forms;
 mod guards;
 mod headers;
 mod live;
+mod operators;
 mod sign_in;
 
 use berth_server::db;
