@@ -15,6 +15,7 @@ pub mod assets;
 mod audit;
 mod console;
 mod create;
+mod firewalls;
 mod fleet;
 mod format;
 mod gate;
@@ -35,6 +36,10 @@ pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
     CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
+};
+pub use firewalls::{
+    FirewallEditor, FirewallForms, FirewallPage, FirewallRow, FirewallView, FirewallsPage, HeldServer, Met,
+    RuleForm, RuleTemplate, RuleView, SelectorRow, Trial,
 };
 pub use fleet::{
     EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,

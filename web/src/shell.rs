@@ -37,6 +37,8 @@ impl ProjectLink {
 pub enum Section {
     /// A tenant's servers.
     Servers,
+    /// Firewalls.
+    Firewalls,
     /// SSH keys.
     Keys,
     /// API tokens.
@@ -103,6 +105,12 @@ pub enum Notice {
     ResizeAccepted,
     /// Another restart policy was accepted.
     RestartPolicyChanged,
+    /// A firewall was made.
+    FirewallMade,
+    /// A firewall was changed.
+    FirewallChanged,
+    /// A firewall was deleted.
+    FirewallDeleted,
     /// A key was added.
     KeyAdded,
     /// A key was deleted.
@@ -134,11 +142,22 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 18] = [
+    const ALL: [(Self, &'static str, &'static str); 21] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
         (Self::RestartPolicyChanged, "restart-policy-changed", "The server's restart policy was changed."),
+        (
+            Self::FirewallMade,
+            "firewall-made",
+            "The firewall was made. It holds for nobody yet: apply it to servers, or to their labels.",
+        ),
+        (
+            Self::FirewallChanged,
+            "firewall-changed",
+            "The firewall was changed. The hosts of its servers put that in force within moments.",
+        ),
+        (Self::FirewallDeleted, "firewall-deleted", "The firewall was deleted."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),

@@ -1,5 +1,6 @@
 //! Every page renders, with everything and with nothing; nothing a tenant typed is markup; the CSP can be strict.
 
+mod hostile;
 mod sample;
 
 use berth_web::*;
@@ -150,7 +151,7 @@ fn what_a_tenant_typed_is_never_markup() {
         host.render(),
         sign_in.render(),
     ];
-    for page in pages {
+    for page in pages.into_iter().chain(hostile::pages(HOSTILE)) {
         let html = page.expect("renders");
         assert!(
             html.contains("&#60;script&#62;") || html.contains("&lt;script"),

@@ -14,6 +14,8 @@
 mod account;
 mod assets;
 mod audit;
+mod blame;
+mod choose;
 mod console;
 mod cookies;
 mod create;
@@ -21,6 +23,7 @@ mod dress;
 mod events;
 mod factor;
 mod fields;
+mod firewalls;
 mod fleet;
 mod gate;
 mod graphs;
@@ -80,6 +83,15 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/freeze", post(life::freeze))
         .route("/servers/{id}/restart-policy", post(life::restart_policy))
         .route("/servers/{id}/delete", post(server::delete))
+        .route("/firewalls", get(firewalls::list))
+        .route("/firewalls/new", get(firewalls::new).post(firewalls::create))
+        .route("/firewalls/{id}", get(firewalls::page))
+        .route("/firewalls/{id}/rules", get(firewalls::editor).post(firewalls::set_rules))
+        .route("/firewalls/{id}/apply", post(firewalls::apply))
+        .route("/firewalls/{id}/remove", post(firewalls::remove))
+        .route("/firewalls/{id}/private", post(firewalls::private))
+        .route("/firewalls/{id}/name", post(firewalls::name))
+        .route("/firewalls/{id}/delete", post(firewalls::delete))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))

@@ -1,5 +1,7 @@
 //! View structs with believable data, for the render tests and the gallery.
 
+pub(crate) mod network;
+
 use berth_proto::LimitName;
 use berth_web::*;
 use chrono::{DateTime, Duration, Utc};
@@ -571,7 +573,7 @@ pub(crate) fn audit() -> AuditPage {
 
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
-    vec![
+    let mut all = vec![
         ("sign-in", page(sign_in().render())),
         ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
         ("create", page(create().render())),
@@ -599,7 +601,9 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
-    ]
+    ];
+    all.extend(network::full());
+    all
 }
 
 /// Every page of somebody who has nothing yet.
@@ -627,7 +631,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         facts: vec![],
         ..host(9, "quay-9", true, false, 0.0)
     };
-    vec![
+    let mut all = vec![
         ("empty-servers", page(ServersPage { shell: shell(Section::Servers, false), list }.render())),
         ("empty-create", page(create.render())),
         ("empty-server", page(server.render())),
@@ -648,5 +652,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
         ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
-    ]
+    ];
+    all.extend(network::empty());
+    all
 }

@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 64] = [
+const GUARDED: [(&str, &str, Need); 75] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -43,6 +43,17 @@ const GUARDED: [(&str, &str, Need); 64] = [
     ("POST", "/projects/{project}/servers/{id}/freeze", Change),
     ("POST", "/projects/{project}/servers/{id}/restart-policy", Change),
     ("POST", "/projects/{project}/servers/{id}/delete", Change),
+    ("GET", "/projects/{project}/firewalls", Look),
+    ("GET", "/projects/{project}/firewalls/new", Change),
+    ("POST", "/projects/{project}/firewalls/new", Change),
+    ("GET", "/projects/{project}/firewalls/{id}", Look),
+    ("GET", "/projects/{project}/firewalls/{id}/rules", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/rules", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/apply", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/remove", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/private", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/name", Change),
+    ("POST", "/projects/{project}/firewalls/{id}/delete", Change),
     ("GET", "/projects/{project}/keys", Look),
     ("POST", "/projects/{project}/keys", Change),
     ("POST", "/projects/{project}/keys/{id}/delete", Change),

@@ -2,6 +2,7 @@
 //! script adds, is for tests/browser.
 
 mod console;
+mod firewalls;
 mod forms;
 mod guards;
 mod live;

@@ -1,0 +1,128 @@
+//! Firewalls, networks and addresses.
+
+use berth_web::*;
+
+use super::{ago, project, shell};
+
+pub(crate) fn firewalls() -> FirewallsPage {
+    let row = |id: i64, name: &str, servers| FirewallRow {
+        id,
+        name: name.into(),
+        labels: vec!["env=prod".into()],
+        inbound: 4,
+        outbound: 0,
+        servers,
+        private: id == 2,
+        created: ago(id * 800),
+    };
+    FirewallsPage {
+        shell: shell(Section::Firewalls, true),
+        project: project(),
+        rows: vec![row(1, "web", 2), row(2, "db", 1), row(3, "spare", 0)],
+    }
+}
+
+pub(crate) fn firewall() -> FirewallPage {
+    let met = |packets| Met { packets, bytes: packets * 60 };
+    let rule = |port: Option<&str>, protocol: &str, description: &str, packets| RuleView {
+        inbound: true,
+        protocol: protocol.into(),
+        port: port.map(Into::into),
+        nets: vec!["0.0.0.0/0".into(), "::/0".into()],
+        description: Some(description.into()).filter(|text: &String| !text.is_empty()),
+        met: Some(met(packets)),
+        met_privately: (packets > 1000).then(|| met(7)),
+    };
+    let out = RuleView {
+        inbound: false,
+        nets: vec!["192.0.2.0/24".into()],
+        met: None,
+        ..rule(Some("8000-8100"), "UDP", "", 0)
+    };
+    let server = |id: i64, name: &str, by_name, applied| HeldServer {
+        id,
+        name: name.into(),
+        by_name,
+        applied,
+        dropped: applied.then(|| (met(4211), met(0))),
+    };
+    FirewallPage {
+        shell: shell(Section::Firewalls, true),
+        project: project(),
+        firewall: FirewallView {
+            id: 1,
+            name: "web".into(),
+            labels: vec!["env=prod".into()],
+            private: true,
+            created: ago(8000),
+            rules: vec![
+                rule(Some("80"), "TCP", "HTTP", 1204),
+                rule(Some("443"), "TCP", "HTTPS", 98_213),
+                rule(None, "ICMP", "Ping", 1),
+                out,
+            ],
+            servers: vec![server(2, "web-1", true, true), server(3, "web-2", false, false)],
+            selectors: vec![SelectorRow { selector: "tier in (web)".into(), servers: 1 }],
+        },
+        known: vec!["web-1".into(), "web-2".into()],
+        forms: FirewallForms {
+            name: Field::new("web"),
+            labels: Field::new("env=prod"),
+            ..FirewallForms::default()
+        },
+    }
+}
+
+pub(crate) fn editor() -> FirewallEditor {
+    let rule = |direction: &str, protocol: &str, port: &str| RuleForm {
+        direction: Field::new(direction),
+        protocol: Field::new(protocol),
+        port: Field::new(port),
+        nets: Field::new("0.0.0.0/0, ::/0"),
+        description: Field::new("HTTP"),
+    };
+    let mut rules = vec![rule("in", "tcp", "80"), rule("in", "icmp", ""), rule("out", "udp", "99999")];
+    rules[2].port.error = Some("This must be a port from 1 to 65535, a range such as '80-85', or 'any'.".into());
+    FirewallEditor {
+        shell: shell(Section::Firewalls, true),
+        project: project(),
+        of: Some((1, "web".into())),
+        name: Field::default(),
+        rules,
+        templates: vec![RuleTemplate { name: "ssh", title: "SSH only", text: "SSH and ping from everywhere." }],
+        error: Some("A rule is wrong; it says below how.".into()),
+        tried: Some(vec![Trial {
+            server: "web-1".into(),
+            added: vec!["in: TCP 443 from 0.0.0.0/0".into()],
+            removed: vec![],
+        }]),
+    }
+}
+
+/// Every page with data, by name.
+pub(crate) fn full() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    vec![
+        ("firewalls", page(firewalls().render())),
+        ("firewall", page(firewall().render())),
+        ("firewall-editor", page(editor().render())),
+    ]
+}
+
+/// Every page of somebody who has nothing yet, or may only look.
+pub(crate) fn empty() -> Vec<(&'static str, String)> {
+    let page = |result: askama::Result<String>| result.expect("renders");
+    let looking = || ProjectLink { may_change: false, may_manage: false, ..project() };
+    let mut firewall = firewall();
+    let looked_at = FirewallPage { project: looking(), ..firewall.clone() }.render();
+    (firewall.firewall.rules, firewall.firewall.servers, firewall.firewall.selectors) = Default::default();
+    vec![
+        ("empty-firewalls", page(FirewallsPage { rows: vec![], ..firewalls() }.render())),
+        ("empty-firewall", page(firewall.render())),
+        ("read-only-firewall", page(looked_at)),
+        (
+            "new-firewall",
+            page(FirewallEditor { of: None, rules: vec![], error: None, tried: None, ..editor() }.render()),
+        ),
+    ]
+}
