@@ -25,6 +25,7 @@ mod labels;
 mod limits;
 mod members;
 mod message;
+mod networks;
 mod server;
 mod servers;
 mod shell;
@@ -52,6 +53,9 @@ pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
+pub use networks::{
+    Attached, NetworkForm, NetworkForms, NetworkPage, NetworkRow, NetworkView, NetworksPage, RouteRow, SubnetRow,
+};
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };

@@ -37,6 +37,8 @@ impl ProjectLink {
 pub enum Section {
     /// A tenant's servers.
     Servers,
+    /// Private networks.
+    Networks,
     /// Firewalls.
     Firewalls,
     /// SSH keys.
@@ -111,6 +113,12 @@ pub enum Notice {
     FirewallChanged,
     /// A firewall was deleted.
     FirewallDeleted,
+    /// A network was made.
+    NetworkMade,
+    /// A network was changed.
+    NetworkChanged,
+    /// A network was deleted.
+    NetworkDeleted,
     /// A key was added.
     KeyAdded,
     /// A key was deleted.
@@ -142,7 +150,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 21] = [
+    const ALL: [(Self, &'static str, &'static str); 24] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -158,6 +166,13 @@ impl Notice {
             "The firewall was changed. The hosts of its servers put that in force within moments.",
         ),
         (Self::FirewallDeleted, "firewall-deleted", "The firewall was deleted."),
+        (Self::NetworkMade, "network-made", "The network was made. Attach servers to it."),
+        (
+            Self::NetworkChanged,
+            "network-changed",
+            "The network was changed. The hosts of its servers carry that out within moments.",
+        ),
+        (Self::NetworkDeleted, "network-deleted", "The network was deleted."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),

@@ -32,6 +32,7 @@ mod life;
 mod limits;
 mod members;
 mod names;
+mod networks;
 mod preview;
 mod resize;
 mod server;
@@ -92,6 +93,18 @@ pub fn router(app: App) -> Router {
         .route("/firewalls/{id}/private", post(firewalls::private))
         .route("/firewalls/{id}/name", post(firewalls::name))
         .route("/firewalls/{id}/delete", post(firewalls::delete))
+        .route("/networks", get(networks::list).post(networks::create))
+        .route("/networks/{id}", get(networks::page))
+        .route("/networks/{id}/subnets", post(networks::add_subnet))
+        .route("/networks/{id}/subnets/delete", post(networks::delete_subnet))
+        .route("/networks/{id}/routes", post(networks::add_route))
+        .route("/networks/{id}/routes/delete", post(networks::delete_route))
+        .route("/networks/{id}/range", post(networks::extend))
+        .route("/networks/{id}/attach", post(networks::attach))
+        .route("/networks/{id}/detach", post(networks::detach))
+        .route("/networks/{id}/name", post(networks::name))
+        .route("/networks/{id}/protection", post(networks::protect))
+        .route("/networks/{id}/delete", post(networks::delete))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))

@@ -41,5 +41,39 @@ pub(crate) fn pages(text: &str) -> Vec<askama::Result<String>> {
     editor.error = Some(bad());
     editor.tried = Some(vec![Trial { server: bad(), added: vec![bad()], removed: vec![bad()] }]);
     let new = FirewallEditor { of: None, name: field(), ..editor.clone() };
-    vec![firewalls.render(), firewall.render(), deletable.render(), editor.render(), new.render()]
+
+    let mut networks = sample::networks();
+    let row = &mut networks.rows[0];
+    (row.name, row.labels, row.range) = (bad(), vec![bad()], bad());
+    networks.form = NetworkForm { name: field(), range: field(), zone: field(), error: Some(bad()) };
+    let mut network = sample::network();
+    let of = &mut network.network;
+    (of.name, of.labels) = (bad(), vec![bad()]);
+    (of.servers[0].name, of.servers[0].ip, of.servers[0].mac) = (bad(), bad(), bad());
+    of.servers[0].aliases = vec![bad()];
+    of.subnets[1].range = bad();
+    (of.routes[0].destination, of.routes[0].gateway, of.routes[0].via) = (bad(), bad(), Some(bad()));
+    network.known = vec![bad()];
+    network.zones = vec![bad()];
+    network.forms = NetworkForms {
+        subnet: field(),
+        zone: field(),
+        destination: field(),
+        gateway: field(),
+        range: field(),
+        server: field(),
+        ip: field(),
+        name: field(),
+        labels: field(),
+        delete: field(),
+        refused: Some(bad()),
+    };
+    vec![
+        networks.render(),
+        network.render(),
+        firewalls.render(), firewall.render(),
+        deletable.render(),
+        editor.render(),
+        new.render(),
+    ]
 }

@@ -99,6 +99,73 @@ pub(crate) fn editor() -> FirewallEditor {
     }
 }
 
+pub(crate) fn networks() -> NetworksPage {
+    let row = |id: i64, name: &str, range: &str| NetworkRow {
+        id,
+        name: name.into(),
+        labels: vec![],
+        range: range.into(),
+        subnets: 1,
+        servers: 2,
+        created: ago(id * 4000),
+    };
+    NetworksPage {
+        shell: shell(Section::Networks, true),
+        project: project(),
+        rows: vec![row(1, "internal", "10.0.0.0/16"), row(2, "backup", "fd00:7::/48")],
+        zones: vec!["local".into()],
+        form: NetworkForm {
+            range: Field { value: "11.0.0.0/8".into(), error: Some("This must be part of 10.0.0.0/8.".into()) },
+            zone: Field::new("local"),
+            ..NetworkForm::default()
+        },
+    }
+}
+
+pub(crate) fn network() -> NetworkPage {
+    let server = |id: i64, name: &str| Attached {
+        id,
+        name: name.into(),
+        ip: format!("10.0.0.{id}"),
+        aliases: if id == 3 { vec!["10.0.0.40".into()] } else { vec![] },
+        mac: format!("86:00:00:11:22:0{id}"),
+    };
+    NetworkPage {
+        shell: shell(Section::Networks, true),
+        project: project(),
+        network: NetworkView {
+            id: 1,
+            name: "internal".into(),
+            labels: vec!["env=prod".into()],
+            range: "10.0.0.0/16".into(),
+            gateway: "10.0.0.1".into(),
+            protected: false,
+            created: ago(8000),
+            subnets: vec![
+                SubnetRow { range: "10.0.0.0/24".into(), zone: "local".into(), used: 3 },
+                SubnetRow { range: "10.0.7.0/24".into(), zone: "local".into(), used: 0 },
+            ],
+            routes: vec![
+                RouteRow {
+                    destination: "192.168.7.0/24".into(),
+                    gateway: "10.0.0.2".into(),
+                    via: Some("web-1".into()),
+                },
+                RouteRow { destination: "192.168.8.0/24".into(), gateway: "10.0.0.9".into(), via: None },
+            ],
+            servers: vec![server(2, "web-1"), server(3, "db-primary")],
+        },
+        zones: vec!["local".into()],
+        known: vec!["db-primary".into(), "web-1".into()],
+        forms: NetworkForms {
+            name: Field::new("internal"),
+            range: Field::new("10.0.0.0/16"),
+            ip: Field { value: "10.0.0.2".into(), error: Some("10.0.0.2 is in use in this network.".into()) },
+            ..NetworkForms::default()
+        },
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -106,6 +173,8 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("firewalls", page(firewalls().render())),
         ("firewall", page(firewall().render())),
         ("firewall-editor", page(editor().render())),
+        ("networks", page(networks().render())),
+        ("network", page(network().render())),
     ]
 }
 
@@ -116,7 +185,14 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let mut firewall = firewall();
     let looked_at = FirewallPage { project: looking(), ..firewall.clone() }.render();
     (firewall.firewall.rules, firewall.firewall.servers, firewall.firewall.selectors) = Default::default();
+    let mut network = network();
+    let network_looked_at = NetworkPage { project: looking(), ..network.clone() }.render();
+    (network.network.servers, network.network.subnets, network.network.routes) = Default::default();
+    network.network.protected = true;
     vec![
+        ("empty-networks", page(NetworksPage { rows: vec![], form: NetworkForm::default(), ..networks() }.render())),
+        ("empty-network", page(network.render())),
+        ("read-only-network", page(network_looked_at)),
         ("empty-firewalls", page(FirewallsPage { rows: vec![], ..firewalls() }.render())),
         ("empty-firewall", page(firewall.render())),
         ("read-only-firewall", page(looked_at)),

@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 75] = [
+const GUARDED: [(&str, &str, Need); 88] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -54,6 +54,19 @@ const GUARDED: [(&str, &str, Need); 75] = [
     ("POST", "/projects/{project}/firewalls/{id}/private", Change),
     ("POST", "/projects/{project}/firewalls/{id}/name", Change),
     ("POST", "/projects/{project}/firewalls/{id}/delete", Change),
+    ("GET", "/projects/{project}/networks", Look),
+    ("POST", "/projects/{project}/networks", Change),
+    ("GET", "/projects/{project}/networks/{id}", Look),
+    ("POST", "/projects/{project}/networks/{id}/subnets", Change),
+    ("POST", "/projects/{project}/networks/{id}/subnets/delete", Change),
+    ("POST", "/projects/{project}/networks/{id}/routes", Change),
+    ("POST", "/projects/{project}/networks/{id}/routes/delete", Change),
+    ("POST", "/projects/{project}/networks/{id}/range", Change),
+    ("POST", "/projects/{project}/networks/{id}/attach", Change),
+    ("POST", "/projects/{project}/networks/{id}/detach", Change),
+    ("POST", "/projects/{project}/networks/{id}/name", Change),
+    ("POST", "/projects/{project}/networks/{id}/protection", Change),
+    ("POST", "/projects/{project}/networks/{id}/delete", Change),
     ("GET", "/projects/{project}/keys", Look),
     ("POST", "/projects/{project}/keys", Change),
     ("POST", "/projects/{project}/keys/{id}/delete", Change),

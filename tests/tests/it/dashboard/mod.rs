@@ -6,6 +6,7 @@ mod firewalls;
 mod forms;
 mod guards;
 mod live;
+mod networks;
 mod sign_in;
 
 use berth_server::db;
