@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod addresses;
 pub mod assets;
 mod audit;
 mod console;
@@ -33,6 +34,7 @@ mod snippet;
 mod status;
 
 pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use addresses::{AddressForm, AddressForms, AddressPage, AddressRow, AddressView, AddressesPage};
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
@@ -54,7 +56,8 @@ pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
 pub use networks::{
-    Attached, NetworkForm, NetworkForms, NetworkPage, NetworkRow, NetworkView, NetworksPage, RouteRow, SubnetRow,
+    Attached, NetworkForm, NetworkForms, NetworkPage, NetworkRow, NetworkView, NetworksPage, RouteRow,
+    SubnetRow,
 };
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,

@@ -58,12 +58,23 @@ impl ActionRow {
             "change_limits" => "Change limits",
             "reset_password" | "reset_server_password" => "Reset root password",
             "request_console" => "Open console",
+            "apply_firewall" => "Apply firewall",
+            "remove_firewall" => "Remove firewall",
+            "attach_to_network" => "Attach to network",
+            "detach_from_network" => "Detach from network",
+            "change_dns_ptr" => "Change reverse DNS",
+            "create_primary_ip" => "Create primary IP",
+            "assign_primary_ip" => "Assign primary IP",
+            "unassign_primary_ip" => "Take primary IP away",
+            "assign_floating_ip" => "Assign floating IP",
+            "unassign_floating_ip" => "Take floating IP away",
+            "change_protection" => "Change protection",
             other => return other.replace('_', " "),
         };
         words.to_owned()
     }
 
-    fn tone(&self) -> &'static str {
+    pub(crate) fn tone(&self) -> &'static str {
         match self.status.as_str() {
             "success" => "ok",
             "error" => "bad",
@@ -71,7 +82,7 @@ impl ActionRow {
         }
     }
 
-    fn icon(&self) -> Icon {
+    pub(crate) fn icon(&self) -> Icon {
         match self.status.as_str() {
             "success" => icon("check"),
             "error" => icon("circle-alert"),
@@ -79,7 +90,7 @@ impl ActionRow {
         }
     }
 
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self.status.as_str() {
             "success" => "done",
             "error" => "failed",

@@ -39,6 +39,8 @@ pub enum Section {
     Servers,
     /// Private networks.
     Networks,
+    /// Primary and floating IPs.
+    Addresses,
     /// Firewalls.
     Firewalls,
     /// SSH keys.
@@ -119,6 +121,12 @@ pub enum Notice {
     NetworkChanged,
     /// A network was deleted.
     NetworkDeleted,
+    /// The project holds another address.
+    AddressHeld,
+    /// An address was changed.
+    AddressChanged,
+    /// An address was given back.
+    AddressDeleted,
     /// A key was added.
     KeyAdded,
     /// A key was deleted.
@@ -150,7 +158,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 24] = [
+    const ALL: [(Self, &'static str, &'static str); 27] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -173,6 +181,9 @@ impl Notice {
             "The network was changed. The hosts of its servers carry that out within moments.",
         ),
         (Self::NetworkDeleted, "network-deleted", "The network was deleted."),
+        (Self::AddressHeld, "address-held", "The address is this project's now."),
+        (Self::AddressChanged, "address-changed", "That was taken. Below is how it goes."),
+        (Self::AddressDeleted, "address-deleted", "The address was given back."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),

@@ -19,7 +19,9 @@ pub(super) fn blame(
     }
     let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     let (about, message) = match &e {
-        Error::InvalidInput { field, message } => (field.split('.').next().unwrap_or(field), sentence(message)),
+        Error::InvalidInput { field, message } => {
+            (field.split('.').next().unwrap_or(field), sentence(message))
+        }
         Error::Uniqueness(_) => ("name", "Another one of the project has this name.".to_owned()),
         _ => ("", String::new()),
     };
@@ -29,6 +31,14 @@ pub(super) fn blame(
         None => *whole = Some(message),
     }
     Ok(status)
+}
+
+/// Says of an error about `from` that it is about the form's field `to`.
+pub(super) fn about(e: Error, from: &str, to: &str) -> Error {
+    match e {
+        Error::InvalidInput { field, message } if field == from => Error::invalid(to, message),
+        other => other,
+    }
 }
 
 /// The name of a thing that is to be deleted was typed, or is asked for again.
@@ -51,7 +61,10 @@ mod tests {
             (status.ok().map(|s| s.as_u16()), name.error, ip.error, whole)
         };
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(told(Error::invalid("name", "must be a")), (Some(422), text("This must be a."), None, None));
+        assert_eq!(
+            told(Error::invalid("name", "must be a")),
+            (Some(422), text("This must be a."), None, None)
+        );
         assert_eq!(told(Error::invalid("ip.3", "is odd")), (Some(422), None, text("This is odd."), None));
         assert_eq!(told(Error::invalid("zone", "is odd")), (Some(422), None, None, text("This is odd.")));
         assert_eq!(told(Error::InUse("it is used".into())), (Some(422), None, None, text("It is used.")));

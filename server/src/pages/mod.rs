@@ -12,6 +12,7 @@
 //!   within that project, by the same functions as the API's.
 
 mod account;
+mod addresses;
 mod assets;
 mod audit;
 mod blame;
@@ -50,6 +51,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
+use self::addresses::{Floating, Primary};
 use self::dress::{Failed, dress};
 use self::session::SignedIn;
 use self::throttle::Throttle;
@@ -105,6 +107,21 @@ pub fn router(app: App) -> Router {
         .route("/networks/{id}/name", post(networks::name))
         .route("/networks/{id}/protection", post(networks::protect))
         .route("/networks/{id}/delete", post(networks::delete))
+        .route("/addresses", get(addresses::list).post(addresses::create))
+        .route("/primary-ips/{id}", get(addresses::page::<Primary>))
+        .route("/primary-ips/{id}/assign", post(addresses::assign::<Primary>))
+        .route("/primary-ips/{id}/unassign", post(addresses::unassign::<Primary>))
+        .route("/primary-ips/{id}/reverse-dns", post(addresses::reverse_dns::<Primary>))
+        .route("/primary-ips/{id}/settings", post(addresses::settings::<Primary>))
+        .route("/primary-ips/{id}/protection", post(addresses::protect::<Primary>))
+        .route("/primary-ips/{id}/delete", post(addresses::delete::<Primary>))
+        .route("/floating-ips/{id}", get(addresses::page::<Floating>))
+        .route("/floating-ips/{id}/assign", post(addresses::assign::<Floating>))
+        .route("/floating-ips/{id}/unassign", post(addresses::unassign::<Floating>))
+        .route("/floating-ips/{id}/reverse-dns", post(addresses::reverse_dns::<Floating>))
+        .route("/floating-ips/{id}/settings", post(addresses::settings::<Floating>))
+        .route("/floating-ips/{id}/protection", post(addresses::protect::<Floating>))
+        .route("/floating-ips/{id}/delete", post(addresses::delete::<Floating>))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))

@@ -68,10 +68,48 @@ pub(crate) fn pages(text: &str) -> Vec<askama::Result<String>> {
         delete: field(),
         refused: Some(bad()),
     };
+
+    let mut addresses = sample::addresses();
+    let row = &mut addresses.primary[0];
+    (row.name, row.ip, row.location, row.server) = (bad(), bad(), bad(), Some((1, bad())));
+    (row.names, row.labels) = (vec![bad()], vec![bad()]);
+    (addresses.locations, addresses.known) = (vec![bad()], vec![bad()]);
+    addresses.form = AddressForm {
+        kind: field(),
+        family: field(),
+        name: field(),
+        location: field(),
+        server: field(),
+        auto_delete: true,
+        error: Some(bad()),
+    };
+    let mut address = sample::address(true, true);
+    let of = &mut address.address;
+    (of.name, of.description, of.ip, of.own) = (bad(), bad(), bad(), bad());
+    (of.location, of.server, of.labels, of.names) =
+        (bad(), Some((1, bad())), vec![bad()], vec![(bad(), bad())]);
+    (of.activity[0].command, of.activity[0].error) = (bad(), Some((bad(), bad())));
+    address.known = vec![bad()];
+    address.forms = AddressForms {
+        server: field(),
+        ip: field(),
+        dns: field(),
+        name: field(),
+        description: field(),
+        labels: field(),
+        delete: field(),
+        refused: Some(bad()),
+    };
+    let mut spare = address.clone();
+    (spare.address.server, spare.address.floating) = (None, false);
     vec![
+        addresses.render(),
+        address.render(),
+        spare.render(),
         networks.render(),
         network.render(),
-        firewalls.render(), firewall.render(),
+        firewalls.render(),
+        firewall.render(),
         deletable.render(),
         editor.render(),
         new.render(),

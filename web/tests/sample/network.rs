@@ -82,14 +82,19 @@ pub(crate) fn editor() -> FirewallEditor {
         description: Field::new("HTTP"),
     };
     let mut rules = vec![rule("in", "tcp", "80"), rule("in", "icmp", ""), rule("out", "udp", "99999")];
-    rules[2].port.error = Some("This must be a port from 1 to 65535, a range such as '80-85', or 'any'.".into());
+    rules[2].port.error =
+        Some("This must be a port from 1 to 65535, a range such as '80-85', or 'any'.".into());
     FirewallEditor {
         shell: shell(Section::Firewalls, true),
         project: project(),
         of: Some((1, "web".into())),
         name: Field::default(),
         rules,
-        templates: vec![RuleTemplate { name: "ssh", title: "SSH only", text: "SSH and ping from everywhere." }],
+        templates: vec![RuleTemplate {
+            name: "ssh",
+            title: "SSH only",
+            text: "SSH and ping from everywhere.",
+        }],
         error: Some("A rule is wrong; it says below how.".into()),
         tried: Some(vec![Trial {
             server: "web-1".into(),
@@ -115,7 +120,10 @@ pub(crate) fn networks() -> NetworksPage {
         rows: vec![row(1, "internal", "10.0.0.0/16"), row(2, "backup", "fd00:7::/48")],
         zones: vec!["local".into()],
         form: NetworkForm {
-            range: Field { value: "11.0.0.0/8".into(), error: Some("This must be part of 10.0.0.0/8.".into()) },
+            range: Field {
+                value: "11.0.0.0/8".into(),
+                error: Some("This must be part of 10.0.0.0/8.".into()),
+            },
             zone: Field::new("local"),
             ..NetworkForm::default()
         },
@@ -166,6 +174,75 @@ pub(crate) fn network() -> NetworkPage {
     }
 }
 
+pub(crate) fn addresses() -> AddressesPage {
+    let row = |id: i64, kind: &str, ip: &str, names: &[&str]| AddressRow {
+        path: project().path(&format!("{kind}/{id}")),
+        name: format!("address-{id}"),
+        ip: ip.into(),
+        location: "local".into(),
+        server: (id % 2 == 0).then(|| (2, "web-1".into())),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        labels: vec!["env=prod".into()],
+        auto_delete: id == 2,
+        protected: id == 4,
+    };
+    AddressesPage {
+        shell: shell(Section::Addresses, true),
+        project: project(),
+        primary: vec![
+            row(2, "primary-ips", "192.0.2.7", &["www.example.com"]),
+            row(4, "primary-ips", "2001:db8:0:5::/64", &["a.example.com", "b.example.com", "c.example.com"]),
+        ],
+        floating: vec![row(1, "floating-ips", "192.0.2.80", &[])],
+        locations: vec!["local".into(), "far".into()],
+        known: vec!["web-1".into()],
+        form: AddressForm {
+            kind: Field::new("primary"),
+            family: Field::new("ipv6"),
+            name: Field { value: " ".into(), error: Some("This must be one line.".into()) },
+            auto_delete: true,
+            ..AddressForm::default()
+        },
+    }
+}
+
+pub(crate) fn address(floating: bool, network: bool) -> AddressPage {
+    let (ip, own) = match network {
+        true => ("2001:db8:0:5::/64", "2001:db8:0:5::1"),
+        false => ("192.0.2.80", "192.0.2.80"),
+    };
+    AddressPage {
+        shell: shell(Section::Addresses, true),
+        project: project(),
+        address: AddressView {
+            id: 1,
+            floating,
+            name: "vip".into(),
+            description: "moves when the primary dies".into(),
+            ip: ip.into(),
+            own: own.into(),
+            network,
+            location: "local".into(),
+            server: Some((2, "web-1".into())),
+            auto_delete: !floating,
+            protected: false,
+            labels: vec!["env=prod".into()],
+            names: vec![(own.into(), "www.example.com".into())],
+            created: ago(9000),
+            activity: vec![
+                super::action(31, "assign_floating_ip", "running", 40, 0),
+                super::action(30, "change_dns_ptr", "success", 100, 50),
+            ],
+        },
+        known: vec!["web-1".into(), "web-2".into()],
+        forms: AddressForms {
+            name: Field::new("vip"),
+            dns: Field { value: "a b".into(), error: Some("This must be a host name.".into()) },
+            ..AddressForms::default()
+        },
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
@@ -175,6 +252,9 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("firewall-editor", page(editor().render())),
         ("networks", page(networks().render())),
         ("network", page(network().render())),
+        ("addresses", page(addresses().render())),
+        ("floating-ip", page(address(true, false).render())),
+        ("primary-ip", page(address(false, true).render())),
     ]
 }
 
@@ -189,8 +269,19 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let network_looked_at = NetworkPage { project: looking(), ..network.clone() }.render();
     (network.network.servers, network.network.subnets, network.network.routes) = Default::default();
     network.network.protected = true;
+    let mut spare = address(false, false);
+    (spare.address.server, spare.address.names, spare.address.activity) = Default::default();
+    let address_looked_at = AddressPage { project: looking(), ..address(true, true) }.render();
+    let none =
+        AddressesPage { primary: vec![], floating: vec![], form: AddressForm::default(), ..addresses() };
     vec![
-        ("empty-networks", page(NetworksPage { rows: vec![], form: NetworkForm::default(), ..networks() }.render())),
+        ("empty-addresses", page(none.render())),
+        ("spare-primary-ip", page(spare.render())),
+        ("read-only-floating-ip", page(address_looked_at)),
+        (
+            "empty-networks",
+            page(NetworksPage { rows: vec![], form: NetworkForm::default(), ..networks() }.render()),
+        ),
         ("empty-network", page(network.render())),
         ("read-only-network", page(network_looked_at)),
         ("empty-firewalls", page(FirewallsPage { rows: vec![], ..firewalls() }.render())),

@@ -230,7 +230,8 @@ pub async fn get(db: &PgPool, project: ProjectId, id: VpsId) -> Result<Vps> {
 
 /// The names of a project's VPSes by their ids, for whoever speaks of many and shows nothing else of them.
 pub async fn names(db: &PgPool, project: ProjectId) -> Result<BTreeMap<i64, String>> {
-    let rows = sqlx::query!("select id, name from vps where project_id = $1 and deleted_at is null", project.0);
+    let rows =
+        sqlx::query!("select id, name from vps where project_id = $1 and deleted_at is null", project.0);
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.name)).collect())
 }
 

@@ -4,7 +4,6 @@
 //! less, with a template's rows, or with what the rules would change. Nothing is kept between the requests but the form.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use berth_web::{Field, FirewallEditor, Notice, RuleForm, Section, Trial};
 

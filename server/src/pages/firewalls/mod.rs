@@ -90,12 +90,7 @@ async fn show(
     }))
 }
 
-async fn view(
-    app: &App,
-    project: ProjectId,
-    firewall: Firewall,
-    servers: &Servers,
-) -> Result<FirewallView> {
+async fn view(app: &App, project: ProjectId, firewall: Firewall, servers: &Servers) -> Result<FirewallView> {
     let hits = firewalls::hits(&app.db, project, firewall.id).await?;
     let ids: Vec<i64> = hits.iter().map(|of| of.vps.0).collect();
     let holds = firewalls::of_vpses(&app.db, &ids).await?;
@@ -103,13 +98,15 @@ async fn view(
         id: of.vps.0,
         name: servers.name(of.vps.0),
         by_name: firewall.vpses.contains(&of.vps.0),
-        applied: holds.get(&of.vps.0).is_some_and(|all| {
-            all.iter().any(|holds| holds.firewall_id == firewall.id.0 && holds.applied)
-        }),
+        applied: holds
+            .get(&of.vps.0)
+            .is_some_and(|all| all.iter().any(|holds| holds.firewall_id == firewall.id.0 && holds.applied)),
         dropped: of.public.as_ref().map(|counted| (met(counted.dropped_in), met(counted.dropped_out))),
     };
-    let selector =
-        |(selector, vpses): &(String, Vec<i64>)| SelectorRow { selector: selector.clone(), servers: vpses.len() };
+    let selector = |(selector, vpses): &(String, Vec<i64>)| SelectorRow {
+        selector: selector.clone(),
+        servers: vpses.len(),
+    };
     Ok(FirewallView {
         id: firewall.id.0,
         labels: views::tags(&firewall.labels),

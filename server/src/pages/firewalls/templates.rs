@@ -20,18 +20,9 @@ const ALL: [(RuleTemplate, &[Line]); 5] = [
             title: "Web server",
             text: "HTTP, HTTPS and HTTP/3, SSH and ping from everywhere.",
         },
-        &[
-            ("tcp", "80", ANY, "HTTP"),
-            ("tcp", "443", ANY, "HTTPS"),
-            ("udp", "443", ANY, "HTTP/3"),
-            SSH,
-            PING,
-        ],
+        &[("tcp", "80", ANY, "HTTP"), ("tcp", "443", ANY, "HTTPS"), ("udp", "443", ANY, "HTTP/3"), SSH, PING],
     ),
-    (
-        RuleTemplate { name: "ssh", title: "SSH only", text: "SSH and ping from everywhere." },
-        &[SSH, PING],
-    ),
+    (RuleTemplate { name: "ssh", title: "SSH only", text: "SSH and ping from everywhere." }, &[SSH, PING]),
     (
         RuleTemplate {
             name: "database",

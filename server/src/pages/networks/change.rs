@@ -12,20 +12,12 @@ use crate::domain::names::Title;
 use crate::domain::network::{RawSubnet, Wish, parse_ip};
 use crate::error::{Error, Result};
 use crate::ids::{NetworkId, VpsId};
-use crate::pages::blame::{blame, confirmed};
+use crate::pages::blame::{about, blame, confirmed};
 use crate::pages::choose::Servers;
 use crate::pages::cookies;
 use crate::pages::dress::Failed;
 use crate::pages::fields::Fields;
 use crate::pages::session::{Changer, Member, ThingId};
-
-/// Says of an error about `from` that it is about the form's field `to`.
-fn about(e: Error, from: &str, to: &str) -> Error {
-    match e {
-        Error::InvalidInput { field, message } if field == from => Error::invalid(to, message),
-        other => other,
-    }
-}
 
 /// `POST /projects/{project}/networks/{id}/subnets`.
 pub(in crate::pages) async fn add_subnet(
@@ -40,7 +32,8 @@ pub(in crate::pages) async fn add_subnet(
     let range = Some(forms.subnet.value.clone()).filter(|text| !text.is_empty());
     let subnet = RawSubnet { kind: "cloud".to_owned(), range, zone: forms.zone.value.clone() };
     let done = networks::change(&app, member.id(), NetworkId(id), &Change::AddSubnet(subnet)).await;
-    let done = done.map(drop).map_err(|e| about(about(e, "ip_range", "subnet_range"), "network_zone", "zone"));
+    let done =
+        done.map(drop).map_err(|e| about(about(e, "ip_range", "subnet_range"), "network_zone", "zone"));
     answer(&app, &member, NetworkId(id), forms, done).await
 }
 

@@ -89,8 +89,7 @@ async fn make(app: &App, project: ProjectId, name: Title, layout: Layout) -> Res
 }
 
 fn told(e: Error, form: &mut NetworkForm) -> Result<StatusCode> {
-    let fields =
-        &mut [("name", &mut form.name), ("ip_range", &mut form.range), ("subnets", &mut form.zone)];
+    let fields = &mut [("name", &mut form.name), ("ip_range", &mut form.range), ("subnets", &mut form.zone)];
     blame(e, fields, &mut form.error)
 }
 
@@ -149,7 +148,12 @@ pub(super) async fn page(
 }
 
 /// The page of one network with what was typed on it.
-async fn show(app: &App, member: &Member, id: NetworkId, mut forms: NetworkForms) -> Result<Page<NetworkPage>> {
+async fn show(
+    app: &App,
+    member: &Member,
+    id: NetworkId,
+    mut forms: NetworkForms,
+) -> Result<Page<NetworkPage>> {
     let network = networks::get(&app.db, member.id(), id).await?;
     let servers = Servers::load(app, member.id()).await?;
     if forms.name == Field::default() {
@@ -176,7 +180,8 @@ async fn view(app: &App, network: networks::Network, servers: &Servers) -> Resul
         .flat_map(|(vps, all)| all.iter().map(move |member| (*vps, member)))
         .filter(|(_, member)| member.network_id == network.id.0)
         .collect();
-    let addresses = || members.iter().flat_map(|(vps, m)| m.aliases.iter().chain([&m.ip]).map(|ip| (*vps, *ip)));
+    let addresses =
+        || members.iter().flat_map(|(vps, m)| m.aliases.iter().chain([&m.ip]).map(|ip| (*vps, *ip)));
     let subnets = network.layout.subnets.iter().map(|subnet| SubnetRow {
         range: subnet.range.to_string(),
         zone: subnet.zone.clone(),

@@ -12,13 +12,24 @@ use super::{project, server, signed_in};
 /// The fields of rows of the editor: direction, protocol, port, networks.
 fn rows(rules: &[[&str; 4]]) -> Vec<(String, String)> {
     let row = |(n, [direction, protocol, port, nets]): (usize, &[&str; 4])| {
-        [("direction", direction), ("protocol", protocol), ("port", port), ("nets", nets), ("description", &"")]
-            .map(|(name, value)| (format!("rules.{n}.{name}"), (*value).to_owned()))
+        [
+            ("direction", direction),
+            ("protocol", protocol),
+            ("port", port),
+            ("nets", nets),
+            ("description", &""),
+        ]
+        .map(|(name, value)| (format!("rules.{n}.{name}"), (*value).to_owned()))
     };
     rules.iter().enumerate().flat_map(row).collect()
 }
 
-async fn edit(browser: &Browser, path: &str, button: &str, rules: &[[&str; 4]]) -> berth_tests::browser::Seen {
+async fn edit(
+    browser: &Browser,
+    path: &str,
+    button: &str,
+    rules: &[[&str; 4]],
+) -> berth_tests::browser::Seen {
     let rows = rows(rules);
     let mut fields: Vec<(&str, &str)> = rows.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     fields.push(("do", button));
@@ -37,7 +48,10 @@ async fn the_editor_works_without_script() {
     let firewalls = format!("/projects/{}/firewalls", project(&w, "mine").await);
     assert!(ada.get(&firewalls).await.expect(200).contains("Create the first firewall"));
     let new = format!("{firewalls}/new");
-    assert!(ada.get(&new).await.expect(200).contains(r#"name="rules.1.nets""#), "it begins with SSH and ping");
+    assert!(
+        ada.get(&new).await.expect(200).contains(r#"name="rules.1.nets""#),
+        "it begins with SSH and ping"
+    );
 
     let more = edit(&ada, &new, "add-out", &[SSH]).await.expect(200);
     assert!(more.contains(r#"id="rule-1""#) && more.contains(r#"value="web""#), "{more}");

@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 88] = [
+const GUARDED: [(&str, &str, Need); 104] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -67,6 +67,22 @@ const GUARDED: [(&str, &str, Need); 88] = [
     ("POST", "/projects/{project}/networks/{id}/name", Change),
     ("POST", "/projects/{project}/networks/{id}/protection", Change),
     ("POST", "/projects/{project}/networks/{id}/delete", Change),
+    ("GET", "/projects/{project}/addresses", Look),
+    ("POST", "/projects/{project}/addresses", Change),
+    ("GET", "/projects/{project}/primary-ips/{id}", Look),
+    ("POST", "/projects/{project}/primary-ips/{id}/assign", Change),
+    ("POST", "/projects/{project}/primary-ips/{id}/unassign", Change),
+    ("POST", "/projects/{project}/primary-ips/{id}/reverse-dns", Change),
+    ("POST", "/projects/{project}/primary-ips/{id}/settings", Change),
+    ("POST", "/projects/{project}/primary-ips/{id}/protection", Change),
+    ("POST", "/projects/{project}/primary-ips/{id}/delete", Change),
+    ("GET", "/projects/{project}/floating-ips/{id}", Look),
+    ("POST", "/projects/{project}/floating-ips/{id}/assign", Change),
+    ("POST", "/projects/{project}/floating-ips/{id}/unassign", Change),
+    ("POST", "/projects/{project}/floating-ips/{id}/reverse-dns", Change),
+    ("POST", "/projects/{project}/floating-ips/{id}/settings", Change),
+    ("POST", "/projects/{project}/floating-ips/{id}/protection", Change),
+    ("POST", "/projects/{project}/floating-ips/{id}/delete", Change),
     ("GET", "/projects/{project}/keys", Look),
     ("POST", "/projects/{project}/keys", Change),
     ("POST", "/projects/{project}/keys/{id}/delete", Change),

@@ -1,6 +1,7 @@
 //! The dashboard over HTTP: who may see and do what, forms, secrets, the event stream. What it looks like, and what
 //! script adds, is for tests/browser.
 
+mod addresses;
 mod console;
 mod firewalls;
 mod forms;

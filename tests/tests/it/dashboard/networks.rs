@@ -37,7 +37,9 @@ async fn a_network_is_made_changed_and_deleted() {
     post("subnets/delete", &[("subnet_range", "10.0.1.0/24")]).await.leads_to(&page);
     post("subnets/delete", &[("subnet_range", "10.0.1.0/24")]).await.expect(404);
 
-    for (to, by, told) in [("x", "10.0.0.9", "destination-error"), ("10.9.0.0/16", "10.0.0.1", "gateway-error")] {
+    for (to, by, told) in
+        [("x", "10.0.0.9", "destination-error"), ("10.9.0.0/16", "10.0.0.1", "gateway-error")]
+    {
         let refused = post("routes", &[("destination", to), ("gateway", by)]).await.expect(422);
         assert!(refused.contains(told), "{told}: {refused}");
     }
