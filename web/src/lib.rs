@@ -28,6 +28,7 @@ mod members;
 mod message;
 mod networks;
 mod server;
+mod server_network;
 mod servers;
 mod shell;
 mod snippet;
@@ -62,6 +63,7 @@ pub use networks::{
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
+pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
 pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};

@@ -7,6 +7,7 @@ use crate::format::{Bytes, Cores, Field, When};
 use crate::graph::{Graph, Range};
 use crate::icon::{Icon, icon};
 use crate::limits::{EventRow, LimitRow};
+use crate::server_network::ServerNetwork;
 use crate::shell::{ProjectLink, Shell};
 use crate::status::Status;
 
@@ -224,6 +225,8 @@ pub struct ServerLive {
     pub project: ProjectLink,
     /// The server.
     pub server: ServerView,
+    /// Its addresses, private networks and firewalls.
+    pub network: ServerNetwork,
     /// Its newest actions, newest first.
     pub activity: Vec<ActionRow>,
     /// Its limits.
@@ -250,6 +253,7 @@ macro_rules! part {
 part!(Head, "parts/server_head.html");
 part!(Doing, "parts/server_doing.html");
 part!(Facts, "parts/server_facts.html");
+part!(Network, "parts/server_network.html");
 part!(Graphs, "parts/server_graphs.html");
 part!(Activity, "parts/server_activity.html");
 part!(Limits, "parts/server_limits.html");
@@ -265,6 +269,7 @@ impl ServerLive {
             ("server-head", Head { live: self }.render()?),
             ("server-doing", Doing { live: self }.render()?),
             ("server-facts", Facts { live: self }.render()?),
+            ("server-network", Network { live: self }.render()?),
             ("server-graphs", Graphs { live: self }.render()?),
             ("server-activity", Activity { live: self }.render()?),
             ("server-limits", Limits { live: self }.render()?),

@@ -70,6 +70,7 @@ fn what_a_tenant_typed_is_never_markup() {
     server.live.activity[0].command = bad();
     (server.live.events[0].text, server.live.events[0].kind) = (bad(), bad());
     (server.live.limits[0].why, server.live.limits[0].hits) = (Some(bad()), Some(bad()));
+    hostile::of_server(&mut server.live.network, HOSTILE);
     server.password = Some(bad());
     server.delete = field();
     server.refused = Some(bad());

@@ -37,6 +37,7 @@ mod networks;
 mod preview;
 mod resize;
 mod server;
+mod server_network;
 mod servers;
 mod session;
 mod sign_in;

@@ -115,3 +115,14 @@ pub(crate) fn pages(text: &str) -> Vec<askama::Result<String>> {
         new.render(),
     ]
 }
+
+/// The networking section of a server's page.
+pub(crate) fn of_server(network: &mut ServerNetwork, text: &str) {
+    let bad = || text.to_owned();
+    let address = &mut network.addresses[0];
+    (address.ip, address.network, address.names) = (bad(), Some(bad()), vec![(bad(), bad())]);
+    let member = &mut network.networks[0];
+    (member.name, member.range, member.ip, member.aliases) = (bad(), bad(), bad(), vec![bad()]);
+    network.firewalls[0].name = bad();
+    (network.blocked, network.month_ends) = (vec![bad()], bad());
+}

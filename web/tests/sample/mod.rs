@@ -186,6 +186,7 @@ pub(crate) fn live() -> ServerLive {
             started: Some(ago(190)),
             powers: Powers { on: false, off: true, freeze: true, thaw: false },
         },
+        network: network::of_server(),
         activity,
         limits: vec![
             limit(LimitName::CpuMilli, 2000, Some(2000), None),
@@ -615,6 +616,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         CreatePage { images: vec![], plans: vec![], keys: vec![], form: ServerForm::default(), ..create() };
     let mut server = server();
     server.live = ServerLive {
+        network: ServerNetwork::default(),
         activity: vec![],
         limits: vec![],
         events: vec![],

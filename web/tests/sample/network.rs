@@ -243,6 +243,43 @@ pub(crate) fn address(floating: bool, network: bool) -> AddressPage {
     }
 }
 
+pub(crate) fn of_server() -> ServerNetwork {
+    let address = |ip: &str, network: Option<&str>, floating, names: &[(&str, &str)]| ServerAddress {
+        path: project().path("primary-ips/1"),
+        ip: ip.into(),
+        network: network.map(Into::into),
+        floating,
+        names: names.iter().map(|(ip, name)| ((*ip).to_owned(), (*name).to_owned())).collect(),
+    };
+    ServerNetwork {
+        addresses: vec![
+            address("10.80.0.5", None, false, &[("10.80.0.5", "db.example.com")]),
+            address(
+                "2001:db8:0:5::1",
+                Some("2001:db8:0:5::/64"),
+                false,
+                &[("2001:db8:0:5::25", "mail.example.com")],
+            ),
+            address("192.0.2.80", None, true, &[]),
+        ],
+        networks: vec![ServerMembership {
+            id: 1,
+            name: "internal".into(),
+            range: "10.0.0.0/16".into(),
+            ip: "10.0.0.5".into(),
+            aliases: vec!["10.0.0.40".into()],
+        }],
+        firewalls: vec![
+            ServerFirewall { id: 1, name: "web".into(), private: true, applied: true },
+            ServerFirewall { id: 2, name: "db".into(), private: false, applied: false },
+        ],
+        bandwidth_mbit: 200,
+        blocked: vec!["tcp/25".into()],
+        pooled: true,
+        month_ends: "2026-12-01".into(),
+    }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");

@@ -8,6 +8,7 @@ mod forms;
 mod guards;
 mod live;
 mod networks;
+mod server_network;
 mod sign_in;
 
 use berth_server::db;
