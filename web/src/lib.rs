@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod addresses;
 pub mod assets;
 mod audit;
 mod console;
 mod create;
+mod firewalls;
 mod fleet;
 mod form;
 mod format;
@@ -26,7 +28,9 @@ mod limits;
 mod members;
 mod message;
 mod operators;
+mod networks;
 mod server;
+mod server_network;
 mod servers;
 mod shell;
 mod snippet;
@@ -34,10 +38,15 @@ mod status;
 mod webhooks;
 
 pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use addresses::{AddressForm, AddressForms, AddressPage, AddressRow, AddressView, AddressesPage};
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
     CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
+};
+pub use firewalls::{
+    FirewallEditor, FirewallForms, FirewallPage, FirewallRow, FirewallView, FirewallsPage, HeldServer, Met,
+    RuleForm, RuleTemplate, RuleView, SelectorRow, Trial,
 };
 pub use fleet::{
     EnrolSecret, FleetServerRow, FleetServersPage, HostForm, HostPage, HostView, HostsLive, HostsPage, Lack,
@@ -51,6 +60,10 @@ pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
 pub use message::MessagePage;
+pub use networks::{
+    Attached, NetworkForm, NetworkForms, NetworkPage, NetworkRow, NetworkView, NetworksPage, RouteRow,
+    SubnetRow,
+};
 pub use operators::{
     Capacity, HolderRow, HoldersPage, HostTrouble, ImagePage, ImageRow, ImagesPage, LocationPage,
     LocationRow, LocationsPage, NameServerView, NewPlanPage, OverviewPage, PeoplePage, PersonPage, PersonRow,
@@ -60,6 +73,7 @@ pub use operators::{
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
+pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
 pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};

@@ -7,6 +7,7 @@ use crate::format::{Bytes, Cores, Field, When};
 use crate::graph::{Graph, Range};
 use crate::icon::{Icon, icon};
 use crate::limits::{EventRow, LimitRow};
+use crate::server_network::ServerNetwork;
 use crate::shell::{ProjectLink, Shell};
 use crate::status::Status;
 
@@ -58,12 +59,23 @@ impl ActionRow {
             "change_limits" => "Change limits",
             "reset_password" | "reset_server_password" => "Reset root password",
             "request_console" => "Open console",
+            "apply_firewall" => "Apply firewall",
+            "remove_firewall" => "Remove firewall",
+            "attach_to_network" => "Attach to network",
+            "detach_from_network" => "Detach from network",
+            "change_dns_ptr" => "Change reverse DNS",
+            "create_primary_ip" => "Create primary IP",
+            "assign_primary_ip" => "Assign primary IP",
+            "unassign_primary_ip" => "Take primary IP away",
+            "assign_floating_ip" => "Assign floating IP",
+            "unassign_floating_ip" => "Take floating IP away",
+            "change_protection" => "Change protection",
             other => return other.replace('_', " "),
         };
         words.to_owned()
     }
 
-    fn tone(&self) -> &'static str {
+    pub(crate) fn tone(&self) -> &'static str {
         match self.status.as_str() {
             "success" => "ok",
             "error" => "bad",
@@ -71,7 +83,7 @@ impl ActionRow {
         }
     }
 
-    fn icon(&self) -> Icon {
+    pub(crate) fn icon(&self) -> Icon {
         match self.status.as_str() {
             "success" => icon("check"),
             "error" => icon("circle-alert"),
@@ -79,7 +91,7 @@ impl ActionRow {
         }
     }
 
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self.status.as_str() {
             "success" => "done",
             "error" => "failed",
@@ -213,6 +225,8 @@ pub struct ServerLive {
     pub project: ProjectLink,
     /// The server.
     pub server: ServerView,
+    /// Its addresses, private networks and firewalls.
+    pub network: ServerNetwork,
     /// Its newest actions, newest first.
     pub activity: Vec<ActionRow>,
     /// Its limits.
@@ -239,6 +253,7 @@ macro_rules! part {
 part!(Head, "parts/server_head.html");
 part!(Doing, "parts/server_doing.html");
 part!(Facts, "parts/server_facts.html");
+part!(Network, "parts/server_network.html");
 part!(Graphs, "parts/server_graphs.html");
 part!(Activity, "parts/server_activity.html");
 part!(Limits, "parts/server_limits.html");
@@ -254,6 +269,7 @@ impl ServerLive {
             ("server-head", Head { live: self }.render()?),
             ("server-doing", Doing { live: self }.render()?),
             ("server-facts", Facts { live: self }.render()?),
+            ("server-network", Network { live: self }.render()?),
             ("server-graphs", Graphs { live: self }.render()?),
             ("server-activity", Activity { live: self }.render()?),
             ("server-limits", Limits { live: self }.render()?),

@@ -39,6 +39,12 @@ impl ProjectLink {
 pub enum Section {
     /// A tenant's servers.
     Servers,
+    /// Private networks.
+    Networks,
+    /// Primary and floating IPs.
+    Addresses,
+    /// Firewalls.
+    Firewalls,
     /// SSH keys.
     Keys,
     /// API tokens.
@@ -123,6 +129,24 @@ pub enum Notice {
     ResizeAccepted,
     /// Another restart policy was accepted.
     RestartPolicyChanged,
+    /// A firewall was made.
+    FirewallMade,
+    /// A firewall was changed.
+    FirewallChanged,
+    /// A firewall was deleted.
+    FirewallDeleted,
+    /// A network was made.
+    NetworkMade,
+    /// A network was changed.
+    NetworkChanged,
+    /// A network was deleted.
+    NetworkDeleted,
+    /// The project holds another address.
+    AddressHeld,
+    /// An address was changed.
+    AddressChanged,
+    /// An address was given back.
+    AddressDeleted,
     /// A key was added.
     KeyAdded,
     /// A key was deleted.
@@ -188,11 +212,32 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 35] = [
+    const ALL: [(Self, &'static str, &'static str); 44] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
         (Self::RestartPolicyChanged, "restart-policy-changed", "The server's restart policy was changed."),
+        (
+            Self::FirewallMade,
+            "firewall-made",
+            "The firewall was made. It holds for nobody yet: apply it to servers, or to their labels.",
+        ),
+        (
+            Self::FirewallChanged,
+            "firewall-changed",
+            "The firewall was changed. The hosts of its servers put that in force within moments.",
+        ),
+        (Self::FirewallDeleted, "firewall-deleted", "The firewall was deleted."),
+        (Self::NetworkMade, "network-made", "The network was made. Attach servers to it."),
+        (
+            Self::NetworkChanged,
+            "network-changed",
+            "The network was changed. The hosts of its servers carry that out within moments.",
+        ),
+        (Self::NetworkDeleted, "network-deleted", "The network was deleted."),
+        (Self::AddressHeld, "address-held", "The address is this project's now."),
+        (Self::AddressChanged, "address-changed", "That was taken. Below is how it goes."),
+        (Self::AddressDeleted, "address-deleted", "The address was given back."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),

@@ -1,5 +1,6 @@
 //! Every page renders, with everything and with nothing; nothing a tenant typed is markup; the CSP can be strict.
 
+mod hostile;
 mod sample;
 
 use berth_web::*;
@@ -69,6 +70,7 @@ fn what_a_tenant_typed_is_never_markup() {
     server.live.activity[0].command = bad();
     (server.live.events[0].text, server.live.events[0].kind) = (bad(), bad());
     (server.live.limits[0].why, server.live.limits[0].hits) = (Some(bad()), Some(bad()));
+    hostile::of_server(&mut server.live.network, HOSTILE);
     server.password = Some(bad());
     server.delete = field();
     server.refused = Some(bad());
@@ -160,7 +162,7 @@ fn what_a_tenant_typed_is_never_markup() {
         host.render(),
         sign_in.render(),
     ];
-    for page in pages {
+    for page in pages.into_iter().chain(hostile::pages(HOSTILE)) {
         let html = page.expect("renders");
         assert!(
             html.contains("&#60;script&#62;") || html.contains("&lt;script"),

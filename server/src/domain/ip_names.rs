@@ -40,6 +40,18 @@ impl Kind {
     }
 }
 
+/// Characters that a description may have.
+const MAX_DESCRIPTION: usize = 255;
+
+/// Checks what a tenant says about a floating IP; the error names the field `description`.
+pub fn description(text: String) -> Result<String> {
+    if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') {
+        let why = format!("must be at most {MAX_DESCRIPTION} characters, and no NUL");
+        return Err(Error::invalid("description", why));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

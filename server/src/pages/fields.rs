@@ -22,6 +22,11 @@ impl Fields {
         self.get(name).trim()
     }
 
+    /// Whether a field is there, be it empty.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     /// What somebody calls themselves: one line, cut to 128 characters.
     pub(super) fn own_name(&self) -> String {
         self.trimmed("name").chars().filter(|c| !c.is_control()).take(128).collect()

@@ -12,8 +12,11 @@
 //!   within that project, by the same functions as the API's.
 
 mod account;
+mod addresses;
 mod assets;
 mod audit;
+mod blame;
+mod choose;
 mod console;
 mod cookies;
 mod create;
@@ -21,6 +24,7 @@ mod dress;
 mod events;
 mod factor;
 mod fields;
+mod firewalls;
 mod fleet;
 mod gate;
 mod graphs;
@@ -30,9 +34,11 @@ mod limits;
 mod members;
 mod names;
 mod operators;
+mod networks;
 mod preview;
 mod resize;
 mod server;
+mod server_network;
 mod servers;
 mod session;
 mod sign_in;
@@ -48,6 +54,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use tower_http::csrf::CsrfLayer;
 
+use self::addresses::{Floating, Primary};
 use self::dress::{Failed, dress};
 use self::session::SignedIn;
 use self::throttle::Throttle;
@@ -82,6 +89,42 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/freeze", post(life::freeze))
         .route("/servers/{id}/restart-policy", post(life::restart_policy))
         .route("/servers/{id}/delete", post(server::delete))
+        .route("/firewalls", get(firewalls::list))
+        .route("/firewalls/new", get(firewalls::new).post(firewalls::create))
+        .route("/firewalls/{id}", get(firewalls::page))
+        .route("/firewalls/{id}/rules", get(firewalls::editor).post(firewalls::set_rules))
+        .route("/firewalls/{id}/apply", post(firewalls::apply))
+        .route("/firewalls/{id}/remove", post(firewalls::remove))
+        .route("/firewalls/{id}/private", post(firewalls::private))
+        .route("/firewalls/{id}/name", post(firewalls::name))
+        .route("/firewalls/{id}/delete", post(firewalls::delete))
+        .route("/networks", get(networks::list).post(networks::create))
+        .route("/networks/{id}", get(networks::page))
+        .route("/networks/{id}/subnets", post(networks::add_subnet))
+        .route("/networks/{id}/subnets/delete", post(networks::delete_subnet))
+        .route("/networks/{id}/routes", post(networks::add_route))
+        .route("/networks/{id}/routes/delete", post(networks::delete_route))
+        .route("/networks/{id}/range", post(networks::extend))
+        .route("/networks/{id}/attach", post(networks::attach))
+        .route("/networks/{id}/detach", post(networks::detach))
+        .route("/networks/{id}/name", post(networks::name))
+        .route("/networks/{id}/protection", post(networks::protect))
+        .route("/networks/{id}/delete", post(networks::delete))
+        .route("/addresses", get(addresses::list).post(addresses::create))
+        .route("/primary-ips/{id}", get(addresses::page::<Primary>))
+        .route("/primary-ips/{id}/assign", post(addresses::assign::<Primary>))
+        .route("/primary-ips/{id}/unassign", post(addresses::unassign::<Primary>))
+        .route("/primary-ips/{id}/reverse-dns", post(addresses::reverse_dns::<Primary>))
+        .route("/primary-ips/{id}/settings", post(addresses::settings::<Primary>))
+        .route("/primary-ips/{id}/protection", post(addresses::protect::<Primary>))
+        .route("/primary-ips/{id}/delete", post(addresses::delete::<Primary>))
+        .route("/floating-ips/{id}", get(addresses::page::<Floating>))
+        .route("/floating-ips/{id}/assign", post(addresses::assign::<Floating>))
+        .route("/floating-ips/{id}/unassign", post(addresses::unassign::<Floating>))
+        .route("/floating-ips/{id}/reverse-dns", post(addresses::reverse_dns::<Floating>))
+        .route("/floating-ips/{id}/settings", post(addresses::settings::<Floating>))
+        .route("/floating-ips/{id}/protection", post(addresses::protect::<Floating>))
+        .route("/floating-ips/{id}/delete", post(addresses::delete::<Floating>))
         .route("/keys", get(keys::page).post(keys::add))
         .route("/keys/{id}/delete", post(keys::delete))
         .route("/tokens", get(tokens::page).post(tokens::make))

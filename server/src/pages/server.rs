@@ -10,7 +10,7 @@ use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::session::{Changer, Member, ThingId};
-use super::{cookies, graphs, limits, resize, servers, views};
+use super::{cookies, graphs, limits, resize, server_network, servers, views};
 use crate::app::App;
 use crate::db::events as happenings;
 use crate::db::page::{Page as Part, Sort};
@@ -210,6 +210,7 @@ impl View {
         Ok(ServerLive {
             project: self.project.clone(),
             server: views::server(found, &beside, self.operator),
+            network: server_network::load(app, &self.project, found).await?,
             activity: activity.items.iter().map(|action| views::action(action, beside.now)).collect(),
             limits: limits::rows(&report),
             limits_current: report.current,

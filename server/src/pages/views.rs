@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::db::actions::Action;
 use crate::db::images::Image;
 use crate::db::vps::Vps;
+use crate::domain::labels::Labels;
 use crate::domain::life::{exit_text, policy_name};
 use crate::domain::status::Status as Seen;
 
@@ -62,9 +63,10 @@ pub(super) fn loads(vps: &Vps, beside: &Beside) -> (Option<Load>, Option<Load>) 
     (cpu, memory)
 }
 
-fn labels(vps: &Vps) -> Vec<String> {
-    let labels = vps.labels.map().iter();
-    labels.map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") }).collect()
+/// Labels as pages show them: `key=value`.
+pub(super) fn tags(labels: &Labels) -> Vec<String> {
+    let one = |(k, v): (&String, &String)| if v.is_empty() { k.clone() } else { format!("{k}={v}") };
+    labels.map().iter().map(one).collect()
 }
 
 fn image(vps: &Vps, beside: &Beside) -> String {
@@ -86,7 +88,7 @@ pub(super) fn row(vps: &Vps, beside: &Beside) -> ServerRow {
         ipv4: vps.ipv4().map(|ip| ip.to_string()),
         cpu,
         memory,
-        labels: labels(vps),
+        labels: tags(&vps.labels),
         created: When::new(vps.created_at, beside.now),
     }
 }
@@ -124,7 +126,7 @@ pub(super) fn server(vps: &Vps, beside: &Beside, operator: bool) -> ServerView {
         image: image(vps, beside),
         location: vps.location_name.clone(),
         host: operator.then(|| vps.host_name.clone()),
-        labels: labels(vps),
+        labels: tags(&vps.labels),
         protected: vps.protect_delete,
         created: When::new(vps.created_at, beside.now),
         started: vps

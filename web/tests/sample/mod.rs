@@ -1,5 +1,6 @@
 //! View structs with believable data, for the render tests and the gallery.
 
+pub(crate) mod network;
 pub(crate) mod operators;
 
 use berth_proto::LimitName;
@@ -187,6 +188,7 @@ pub(crate) fn live() -> ServerLive {
             started: Some(ago(190)),
             powers: Powers { on: false, off: true, freeze: true, thaw: false },
         },
+        network: network::of_server(),
         activity,
         limits: vec![
             limit(LimitName::CpuMilli, 2000, Some(2000), None),
@@ -633,6 +635,7 @@ pub(crate) fn audit() -> AuditPage {
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     let mut all = operators::full();
+    all.extend(network::full());
     all.extend(vec![
         ("sign-in", page(sign_in().render())),
         ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
@@ -676,6 +679,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         CreatePage { images: vec![], plans: vec![], keys: vec![], form: ServerForm::default(), ..create() };
     let mut server = server();
     server.live = ServerLive {
+        network: ServerNetwork::default(),
         activity: vec![],
         limits: vec![],
         events: vec![],
@@ -693,6 +697,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ..host(9, "quay-9", true, false, 0.0)
     };
     let mut all = operators::empty();
+    all.extend(network::empty());
     all.extend(vec![
         ("empty-servers", page(ServersPage { shell: shell(Section::Servers, false), list }.render())),
         ("empty-create", page(create.render())),

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use self::wire::{
     CreateFloatingIp, CreateFloatingIpResponse, FloatingIp, FloatingIpResponse, FloatingIpsResponse,
-    UpdateFloatingIp, description,
+    UpdateFloatingIp,
 };
 use super::actions::Action;
 use super::{Body, Id, Listing, Problems, Query};
@@ -20,7 +20,7 @@ use crate::auth::Tenant;
 use crate::db::floating_ips::{self, Filter, New, Origin, Update};
 use crate::db::locations;
 use crate::domain::family::Family;
-use crate::domain::ip_names::Kind;
+use crate::domain::ip_names::{Kind, description};
 use crate::domain::labels::Labels;
 use crate::error::{Error, Result};
 use crate::ids::{FloatingIpId, VpsId};

@@ -19,9 +19,6 @@ use crate::db::reverse::{self, Named};
 use crate::domain::family::{Family, shown};
 use crate::error::{Error, Result};
 
-/// Characters that a description may have.
-const MAX_DESCRIPTION: usize = 255;
-
 /// An address, or a /64 of IPv6, that moves between servers. The server that has it configures it itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct FloatingIp {
@@ -129,13 +126,4 @@ pub(super) struct UpdateFloatingIp {
     #[schema(max_length = 255)]
     pub(super) description: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,
-}
-
-/// Checks the tenant's words.
-pub(super) fn description(text: String) -> Result<String> {
-    if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') {
-        let why = format!("must be at most {MAX_DESCRIPTION} characters, and no NUL");
-        return Err(Error::invalid("description", why));
-    }
-    Ok(text)
 }

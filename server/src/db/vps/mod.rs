@@ -31,6 +31,6 @@ pub(super) use lock::{Locked, lock, next_generation, next_seq};
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
-pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, on_host, some};
+pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, names, on_host, some};
 pub use resize::change_plan;
 pub use update::{Update, update};

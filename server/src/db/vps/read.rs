@@ -4,6 +4,7 @@
 //! a function of desired and observed state that lives in one place, `domain::status`, so a list that filters by status
 //! reads the project's rows and filters them here.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use berth_proto::{Exit, Power, RestartPolicy, VpsFault, VpsMetrics, VpsState};
@@ -225,6 +226,13 @@ pub struct Filter {
 pub async fn get(db: &PgPool, project: ProjectId, id: VpsId) -> Result<Vps> {
     let found = rows(db, &[id.0]).await?;
     found.into_iter().find(|v| v.project_id == project).ok_or(Error::NotFound("server"))
+}
+
+/// The names of a project's VPSes by their ids, for whoever speaks of many and shows nothing else of them.
+pub async fn names(db: &PgPool, project: ProjectId) -> Result<BTreeMap<i64, String>> {
+    let rows =
+        sqlx::query!("select id, name from vps where project_id = $1 and deleted_at is null", project.0);
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.name)).collect())
 }
 
 /// Whether the project has, or had, this VPS; its actions stay readable.

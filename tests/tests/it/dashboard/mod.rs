@@ -2,12 +2,16 @@
 //! script adds, is for tests/browser.
 
 mod acting;
+mod addresses;
 mod console;
+mod firewalls;
 mod forms;
 mod guards;
 mod headers;
 mod live;
 mod operators;
+mod networks;
+mod server_network;
 mod sign_in;
 
 use berth_server::db;
