@@ -29,6 +29,7 @@ mod servers;
 mod shell;
 mod snippet;
 mod status;
+mod usage;
 
 pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
 pub use audit::{AuditPage, AuditRow, Change};
@@ -54,5 +55,6 @@ pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};
 pub use status::Status;
+pub use usage::{UsagePage, UsageRow};
 
 pub use askama::Template;

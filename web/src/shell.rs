@@ -45,6 +45,8 @@ pub enum Section {
     Members,
     /// One's own account.
     Account,
+    /// What the project may have and what it has.
+    Usage,
     /// Who changed what in the project.
     Audit,
     /// The operators' hosts.

@@ -123,6 +123,8 @@ fn what_a_tenant_typed_is_never_markup() {
     (members.invitations[0].email, members.email, members.link) = (bad(), field(), Some(bad()));
     let mut account = sample::account();
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
+    let mut usage = UsagePage { shell: shell.clone(), ..sample::usage() };
+    (usage.rows[0].used, usage.rows[0].most) = (bad(), Some(bad()));
     let mut gate = sample::gate();
     (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
     (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
@@ -146,6 +148,7 @@ fn what_a_tenant_typed_is_never_markup() {
         members.render(),
         account.render(),
         gate.render(),
+        usage.render(),
         hosts.render(),
         host.render(),
         sign_in.render(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::reference::Reference;
 use super::{
     addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
-    projects, server_limits, servers, streams, tokens, users,
+    projects, quotas, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::audit::{Asked, scope};
@@ -222,6 +222,18 @@ enum Projects {
     },
     /// Undo that: servers that ran start again.
     Resume { project: Reference },
+    /// What a project may have at most, and what it has.
+    Quota { project: Reference },
+    /// Change what a project may have at most; what is not named stays.
+    SetQuota {
+        project: Reference,
+        #[command(flatten)]
+        wanted: quotas::ChangeQuotas,
+    },
+    /// What projects may have at most that people make themselves.
+    DefaultQuota,
+    /// Change that, for projects that are made from now on.
+    SetDefaultQuota(quotas::ChangeQuotas),
     /// Who works in a project.
     Members { project: Reference },
     /// Let a user (id or e-mail address) work in a project, or make them something else there.
@@ -452,6 +464,16 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             let project = projects::find(app, &project).await?.id;
             projects::resume(app, project).await.map(|()| Shown::Done)
         }
+        Command::Projects(Projects::Quota { project }) => {
+            one(quotas::get(app, projects::find(app, &project).await?.id).await?)
+        }
+        Command::Projects(Projects::SetQuota { project, wanted }) => {
+            one(quotas::change(app, projects::find(app, &project).await?.id, wanted).await?)
+        }
+        Command::Projects(Projects::DefaultQuota) => one(quotas::defaults(app).await?),
+        Command::Projects(Projects::SetDefaultQuota(wanted)) => {
+            one(quotas::change_defaults(app, wanted).await?)
+        }
         Command::Projects(Projects::Members { project }) => {
             let project = projects::find(app, &project).await?.id;
             list(members::list(app, project).await?, &["user", "email", "name", "role", "since"])
@@ -676,6 +698,10 @@ mod tests {
             "x projects set-member default a@b.example --role read_only",
             "x projects remove-member default 7",
             "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
+            "x projects quota default",
+            "x projects set-quota default --servers 10 --memory-bytes none",
+            "x projects default-quota",
+            "x projects set-default-quota --servers 3 --addresses 3",
             "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {
             Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_or_else(|e| panic!("{line}: {e}"));

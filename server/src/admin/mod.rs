@@ -21,6 +21,7 @@ mod policies;
 mod pools;
 mod ports;
 mod projects;
+mod quotas;
 mod reference;
 mod server_limits;
 mod servers;
@@ -59,6 +60,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
+        .merge(quotas::router())
         .merge(members::router())
         .merge(servers::router())
         .merge(tokens::router())
@@ -113,6 +115,7 @@ mod tests {
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())
+            .merge(quotas::router())
             .merge(members::router())
             .merge(servers::router())
             .merge(tokens::router())
@@ -134,6 +137,8 @@ mod tests {
             "berth.Limit",
             "berth.LimitChange",
             "berth.Limits",
+            "berth.Quota",
+            "berth.Quotas",
         ]; // types that really are the same
         assert!(names.len() > 20, "{names:?}");
         for name in names {

@@ -5,7 +5,7 @@
 //! * What belongs to a project is only found through its project's id; there is no function that finds it by its own id
 //!   alone, except those for agents' reports and operators.
 //! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
-//! * **Lock order: project row (where firewalls matter), network rows (by id), host row, then VPS row (by id), then
+//! * **Lock order: project row (where firewalls or quotas matter), network rows (by id), host row, then VPS row (by id), then
 //!   addresses (which stand for their primary IPs too), their names, and actions.** Every transaction that changes a VPS
 //!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
 //!   deadlock.
@@ -47,6 +47,7 @@ pub mod pools;
 pub mod ports;
 pub mod primary_ips;
 pub mod projects;
+pub mod quotas;
 pub mod report;
 pub mod reverse;
 pub mod samples;

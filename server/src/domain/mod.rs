@@ -18,6 +18,7 @@ pub mod placement;
 pub mod ports;
 pub mod power;
 pub mod price;
+pub mod quota;
 pub mod reverse;
 pub mod roles;
 pub mod selector;

@@ -37,6 +37,7 @@ mod session;
 mod sign_in;
 mod throttle;
 mod tokens;
+mod usage;
 mod views;
 
 use axum::Router;
@@ -88,6 +89,7 @@ pub fn router(app: App) -> Router {
         .route("/members/{id}/role", post(members::set_role))
         .route("/members/{id}/remove", post(members::remove))
         .route("/invitations/{id}/delete", post(members::uninvite))
+        .route("/usage", get(usage::page))
         .route("/audit", get(audit::of_project))
         .route("/audit/export", get(audit::export_project));
     let fleet = Router::new()

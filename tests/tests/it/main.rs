@@ -32,6 +32,7 @@ mod nat_ports; // ports of hosts that lead to servers with private addresses
 mod networks; // private networks: ranges, subnets, routes, addresses
 mod operators; // the operators' API
 mod primary_ips; // addresses that projects hold, and who had them
+mod quotas; // what projects may have at most, and many at once
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server

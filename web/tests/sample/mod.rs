@@ -499,6 +499,20 @@ pub(crate) fn account() -> AccountPage {
         new: Field::default(),
         sessions: vec![session(1, "Firefox 145 on Linux", true), session(2, "Safari on iPhone", false)],
         project: Field::default(),
+pub(crate) fn usage() -> UsagePage {
+    let row = |name: &'static str, used: f64, most: Option<f64>| UsageRow {
+        name,
+        used: used.to_string(),
+        most: most.map(|most| most.to_string()),
+        load: most.map(|most| Load::of(name, used, most, format!("{used} of {most}"))),
+        full: most.is_some_and(|most| used >= most),
+    };
+    UsagePage {
+        shell: shell(Section::Usage, false),
+        rows: vec![row("Servers", 3.0, Some(10.0)), row("IPv4 addresses", 4.0, Some(4.0)), row("CPU", 6.0, None)],
+    }
+}
+
         factor: true,
     }
 }
@@ -599,6 +613,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
+        ("usage", page(usage().render())),
     ]
 }
 
@@ -650,3 +665,4 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
     ]
 }
+        ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),

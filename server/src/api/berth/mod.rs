@@ -16,12 +16,14 @@ mod life;
 mod limits;
 mod network;
 mod ports;
+mod quotas;
 mod traffic;
 
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use audit::{Entry as AuditEntry, filter as audit_filter, lines as audit_lines};
 pub(crate) use limits::{Limits, wanted};
+pub(crate) use quotas::Quotas;
 
 use crate::app::App;
 
@@ -39,5 +41,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(limits::router())
         .merge(network::router())
         .merge(ports::router())
+        .merge(quotas::router())
         .merge(traffic::router())
 }

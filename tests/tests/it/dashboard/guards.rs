@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 64] = [
+const GUARDED: [(&str, &str, Need); 65] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -49,6 +49,7 @@ const GUARDED: [(&str, &str, Need); 64] = [
     ("GET", "/projects/{project}/tokens", Manage),
     ("POST", "/projects/{project}/tokens", Manage),
     ("POST", "/projects/{project}/tokens/{id}/delete", Manage),
+    ("GET", "/projects/{project}/usage", Look),
     ("GET", "/projects/{project}/audit", Look),
     ("GET", "/projects/{project}/audit/export", Look),
     ("GET", "/fleet/hosts", Operate),
