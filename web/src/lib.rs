@@ -31,7 +31,7 @@ mod snippet;
 mod status;
 mod usage;
 
-pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use access::{KeyForm, KeyRow, KeysPage, ScopeChoice, TokenForm, TokenRow, TokensPage};
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{

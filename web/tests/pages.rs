@@ -99,8 +99,10 @@ fn what_a_tenant_typed_is_never_markup() {
     keys.form = KeyForm { name: field(), public_key: field() };
 
     let mut tokens = sample::tokens();
-    tokens.rows[0].name = bad();
-    tokens.form.name = field();
+    (tokens.rows[0].name, tokens.rows[0].may, tokens.rows[0].sources) = (bad(), vec![bad()], vec![bad()]);
+    (tokens.form.name, tokens.form.access, tokens.form.ends, tokens.form.sources) =
+        (field(), field(), field(), field());
+    tokens.form.scopes[0].chosen = bad();
     tokens.endpoint = bad();
 
     let mut hosts = sample::hosts();
@@ -121,10 +123,10 @@ fn what_a_tenant_typed_is_never_markup() {
     let row = &mut members.rows[0];
     (row.email, row.name, row.words) = (bad(), bad(), bad());
     (members.invitations[0].email, members.email, members.link) = (bad(), field(), Some(bad()));
-    let mut account = sample::account();
-    (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
     let mut usage = UsagePage { shell: shell.clone(), ..sample::usage() };
     (usage.rows[0].used, usage.rows[0].most) = (bad(), Some(bad()));
+    let mut account = sample::account();
+    (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
     let mut gate = sample::gate();
     (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
     (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
@@ -146,9 +148,9 @@ fn what_a_tenant_typed_is_never_markup() {
         tokens.render(),
         audit.render(),
         members.render(),
+        usage.render(),
         account.render(),
         gate.render(),
-        usage.render(),
         hosts.render(),
         host.render(),
         sign_in.render(),

@@ -497,7 +497,9 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
         Command::Tokens(Tokens::List(of)) => {
-            list(tokens::list(app, &of).await?, &["id", "name", "writable", "created_at", "last_used_at"])
+            let columns =
+                &["id", "name", "writable", "scopes", "expires_at", "sources", "created_at", "last_used_at"];
+            list(tokens::list(app, &of).await?, columns)
         }
         Command::Tokens(Tokens::Create(new)) => {
             let made = tokens::create(app, new).await?;
@@ -650,6 +652,7 @@ mod tests {
             "x tokens create --project default --rw",
             "x tokens create --project default --name ci --read-only --json",
             "x tokens create --admin",
+            "x tokens create --project default --scope servers:write --scope actions:read --expires-at 2027-02-09T12:00:00Z --source 192.0.2.0/24",
             "x tokens create --operator --name ops",
             "x hosts token host-2",
             "x images import --name debian-12 --file /tmp/x.tar.zst",
@@ -695,13 +698,13 @@ mod tests {
             "x projects members default",
             "x projects suspend default --reason unpaid",
             "x projects resume default",
-            "x projects set-member default a@b.example --role read_only",
-            "x projects remove-member default 7",
-            "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
             "x projects quota default",
             "x projects set-quota default --servers 10 --memory-bytes none",
             "x projects default-quota",
             "x projects set-default-quota --servers 3 --addresses 3",
+            "x projects set-member default a@b.example --role read_only",
+            "x projects remove-member default 7",
+            "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",
             "x plans create p --cpu-milli 1 --memory-bytes 1 --disk-bytes 1 --cpu-guarantee-milli 1 --open-files 512",
         ] {
             Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -164,7 +164,8 @@ pub async fn may_stay(db: &PgPool, grant: &Grant) -> Result<bool> {
     let may = sqlx::query_scalar!(
         r#"select exists (select from vps where id = $1 and project_id = $2 and host_id = $3
                                             and deleting_at is null and deleted_at is null)
-                  and (exists (select from tokens where id = $4 and project_id = $2)
+                  and (exists (select from tokens where id = $4 and project_id = $2
+                                             and (expires_at is null or expires_at > now()))
                        or exists (select from sessions s join memberships m on m.user_id = s.user_id
                                   where s.token_hash = $5 and s.expires_at > now() and m.project_id = $2))
                   as "may!""#,

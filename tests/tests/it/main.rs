@@ -37,6 +37,7 @@ mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
 mod reverse_ipv6; // and those of addresses inside a prefix
+mod scopes; // tokens that may less than all
 mod second_factor; // a code beside the password
 mod selectors; // the label grammar, by property
 mod serving; // hosts that lack what an address needs

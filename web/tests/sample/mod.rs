@@ -318,18 +318,34 @@ pub(crate) fn keys() -> KeysPage {
 }
 
 pub(crate) fn tokens() -> TokensPage {
-    let token = |id, name: &str, writable, used| TokenRow {
+    let token = |id, name: &str, may: &[&str], used| TokenRow {
         id,
         name: name.into(),
-        writable,
+        may: may.iter().map(|may| (*may).to_owned()).collect(),
         created: ago(id * 700),
         used,
+        ends: (id > 1).then(|| (ago(-9000 + id * 4000), id > 2)),
+        sources: if id > 1 { vec!["192.0.2.0/24".into()] } else { vec![] },
+    };
+    let scope = |name, words, chosen: &str| ScopeChoice {
+        name,
+        words,
+        accesses: vec![("read", "read"), ("write", "read and write")],
+        chosen: chosen.into(),
     };
     TokensPage {
         shell: shell(Section::Tokens, false),
         project: project(),
-        rows: vec![token(1, "terraform", true, Some(ago(3))), token(2, "monitoring", false, None)],
-        form: TokenForm::default(),
+        rows: vec![
+            token(1, "terraform", &["read and write"], Some(ago(3))),
+            token(2, "monitoring", &["servers: read", "actions: read"], None),
+            token(3, "trial", &["read"], None),
+        ],
+        form: TokenForm {
+            access: Field::new("scopes"),
+            scopes: vec![scope("servers", "Servers", "write"), scope("keys", "SSH keys", "")],
+            ..TokenForm::default()
+        },
         secret: Some("s3cr3t".repeat(10) + "abcd"),
         endpoint: "https://berth.example/v1".into(),
     }
@@ -483,6 +499,20 @@ pub(crate) fn members() -> MembersPage {
     }
 }
 
+pub(crate) fn usage() -> UsagePage {
+    let row = |name: &'static str, used: f64, most: Option<f64>| UsageRow {
+        name,
+        used: used.to_string(),
+        most: most.map(|most| most.to_string()),
+        load: most.map(|most| Load::of(name, used, most, format!("{used} of {most}"))),
+        full: most.is_some_and(|most| used >= most),
+    };
+    UsagePage {
+        shell: shell(Section::Usage, false),
+        rows: vec![row("Servers", 3.0, Some(10.0)), row("IPv4 addresses", 4.0, Some(4.0)), row("CPU", 6.0, None)],
+    }
+}
+
 pub(crate) fn account() -> AccountPage {
     let session = |id: i64, agent: &str, this: bool| SessionRow {
         id,
@@ -499,20 +529,6 @@ pub(crate) fn account() -> AccountPage {
         new: Field::default(),
         sessions: vec![session(1, "Firefox 145 on Linux", true), session(2, "Safari on iPhone", false)],
         project: Field::default(),
-pub(crate) fn usage() -> UsagePage {
-    let row = |name: &'static str, used: f64, most: Option<f64>| UsageRow {
-        name,
-        used: used.to_string(),
-        most: most.map(|most| most.to_string()),
-        load: most.map(|most| Load::of(name, used, most, format!("{used} of {most}"))),
-        full: most.is_some_and(|most| used >= most),
-    };
-    UsagePage {
-        shell: shell(Section::Usage, false),
-        rows: vec![row("Servers", 3.0, Some(10.0)), row("IPv4 addresses", 4.0, Some(4.0)), row("CPU", 6.0, None)],
-    }
-}
-
         factor: true,
     }
 }
@@ -597,6 +613,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("host", page(host_page().render())),
         ("audit", page(audit().render())),
         ("members", page(members().render())),
+        ("usage", page(usage().render())),
         ("account", page(account().render())),
         ("gate", page(gate().render())),
         ("factor-on", page(factor(FactorState::On { left: 9 }).render())),
@@ -613,7 +630,6 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
-        ("usage", page(usage().render())),
     ]
 }
 
@@ -660,9 +676,9 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
             "empty-members",
             page(MembersPage { rows: vec![], invitations: vec![], link: None, ..members() }.render()),
         ),
+        ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
         ("empty-fleet-servers", page(FleetServersPage { rows: vec![], more: 0, ..fleet_servers() }.render())),
     ]
 }
-        ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),
