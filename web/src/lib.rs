@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod announcements;
 pub mod assets;
 mod audit;
 mod console;
@@ -32,6 +33,7 @@ mod status;
 mod usage;
 
 pub use access::{KeyForm, KeyRow, KeysPage, ScopeChoice, TokenForm, TokenRow, TokensPage};
+pub use announcements::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Banner};
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{

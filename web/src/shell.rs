@@ -1,5 +1,7 @@
 //! What stands around every page: who is signed in, the project, the navigation, the notice of what just happened.
 
+use crate::announcements::Banner;
+
 /// Who is signed in.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -53,6 +55,8 @@ pub enum Section {
     Hosts,
     /// All servers of the fleet.
     FleetServers,
+    /// What operators tell.
+    Announcements,
     /// Who changed what anywhere.
     FleetAudit,
     /// None of them.
@@ -129,6 +133,10 @@ pub enum Notice {
     FactorOff,
     /// An address was confirmed.
     AddressConfirmed,
+    /// Something is told to tenants.
+    AnnouncementMade,
+    /// It was taken back.
+    AnnouncementDeleted,
     /// A host takes no new servers.
     HostCordoned,
     /// A host takes new servers again.
@@ -136,7 +144,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 18] = [
+    const ALL: [(Self, &'static str, &'static str); 20] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -161,6 +169,8 @@ impl Notice {
         (Self::SessionsEnded, "sessions-ended", "The session was ended."),
         (Self::FactorOff, "factor-off", "Your second factor is off."),
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
+        (Self::AnnouncementMade, "announcement-made", "The announcement was written."),
+        (Self::AnnouncementDeleted, "announcement-deleted", "The announcement was deleted."),
         (Self::HostCordoned, "host-cordoned", "The host takes no new servers. Those on it run on."),
         (Self::HostUncordoned, "host-uncordoned", "The host takes new servers again."),
     ];
@@ -203,6 +213,8 @@ pub struct Shell {
     pub theme: Theme,
     /// What just happened.
     pub notice: Option<Notice>,
+    /// What operators tell.
+    pub banners: Vec<Banner>,
     /// The path of this page, to come back to.
     pub here: String,
 }

@@ -54,6 +54,8 @@ fn what_a_tenant_typed_is_never_markup() {
     shell.project = Some(project.clone());
     shell.projects = vec![project.clone(), ProjectLink { id: 2, ..project.clone() }];
     shell.here = bad();
+    let banner = &mut shell.banners[0];
+    (banner.title, banner.text, banner.location) = (bad(), bad(), Some(bad()));
 
     let mut list = sample::list();
     list.rows.truncate(1);
@@ -125,6 +127,18 @@ fn what_a_tenant_typed_is_never_markup() {
     (members.invitations[0].email, members.email, members.link) = (bad(), field(), Some(bad()));
     let mut usage = UsagePage { shell: shell.clone(), ..sample::usage() };
     (usage.rows[0].used, usage.rows[0].most) = (bad(), Some(bad()));
+    let mut announcements = sample::announcements();
+    let row = &mut announcements.rows[0];
+    (row.title, row.text, row.location) = (bad(), bad(), Some(bad()));
+    announcements.locations = vec![bad()];
+    announcements.form = AnnouncementForm {
+        title: field(),
+        text: field(),
+        kind: field(),
+        from: field(),
+        until: field(),
+        location: field(),
+    };
     let mut account = sample::account();
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
     let mut gate = sample::gate();
@@ -149,6 +163,7 @@ fn what_a_tenant_typed_is_never_markup() {
         audit.render(),
         members.render(),
         usage.render(),
+        announcements.render(),
         account.render(),
         gate.render(),
         hosts.render(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
+    addresses, announcements, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
     projects, quotas, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
@@ -72,6 +72,19 @@ enum Command {
     /// What holds for the whole installation.
     #[command(subcommand)]
     Settings(Settings),
+    /// What tenants are told on their pages.
+    #[command(subcommand)]
+    Announcements(Announcements),
+}
+
+#[derive(clap::Subcommand)]
+enum Announcements {
+    /// The newest, those that are over included.
+    List,
+    /// Tell something.
+    Create(announcements::NewAnnouncement),
+    /// Take something back.
+    Delete { id: i64 },
 }
 
 #[derive(clap::Subcommand)]
@@ -520,6 +533,14 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Datacenters(Datacenters::List) => {
             list(places::datacenters(app).await?, &["id", "name", "location_id", "description"])
         }
+        Command::Announcements(Announcements::List) => list(
+            announcements::list(app).await?,
+            &["id", "kind", "location", "from", "until", "title"],
+        ),
+        Command::Announcements(Announcements::Create(new)) => one(announcements::create(app, new).await?),
+        Command::Announcements(Announcements::Delete { id }) => {
+            announcements::delete(app, id).await.map(|()| Shown::Done)
+        }
         Command::Audit(Audit::List { limit }) => list(
             audit::newest(app, limit).await?,
             &["id", "at", "actor_kind", "actor", "source", "event", "target_id", "target", "request"],
@@ -692,6 +713,9 @@ mod tests {
             "x traffic set 15",
             "x audit list --limit 10",
             "x audit verify",
+            "x announcements list",
+            "x announcements create Sunday --text down --kind maintenance --until 2027-02-09T12:00:00Z --location fsn1",
+            "x announcements delete 3",
             "x settings show",
             "x users reset-second-factor a@b.example",
             "x settings set --sign-up open",

@@ -8,6 +8,7 @@
 
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 mod addresses;
+mod announcements;
 mod audit;
 pub mod cli;
 mod gateways;
@@ -66,6 +67,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(tokens::router())
         .merge(users::router())
         .merge(tasks::router())
+        .merge(announcements::router())
         .merge(server_limits::router())
         .split_for_parts();
     let (uploads, upload_description) = OpenApiRouter::<App>::new().merge(upload::router()).split_for_parts();
@@ -121,6 +123,7 @@ mod tests {
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())
+            .merge(announcements::router())
             .merge(server_limits::router())
             .split_for_parts()
             .1;
@@ -128,6 +131,8 @@ mod tests {
             description.components.expect("there are schemas").schemas.into_keys().collect();
         let shared = [
             "Pagination",
+            "berth.Announcement",
+            "berth.AnnouncementKind",
             "berth.AuditEntry",
             "Role",
             "Meta",

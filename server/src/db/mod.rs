@@ -24,6 +24,7 @@ use crate::audit::{forget, tell};
 pub mod accounts;
 pub mod actions;
 pub mod addresses;
+pub mod announcements;
 pub mod audit;
 pub mod console;
 pub mod enrol;

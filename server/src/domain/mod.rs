@@ -3,6 +3,7 @@
 //! Everything here is a pure function or a validated value whose only constructor is `parse`; all faces (API, pages,
 //! operators' API and CLI) and the SQL in `db/` use the same ones.
 
+pub mod announcement;
 pub mod bgp;
 pub mod console;
 pub mod family;

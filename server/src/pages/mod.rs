@@ -12,6 +12,7 @@
 //!   within that project, by the same functions as the API's.
 
 mod account;
+mod announcements;
 mod assets;
 mod audit;
 mod console;
@@ -99,6 +100,8 @@ pub fn router(app: App) -> Router {
         .route("/hosts/{id}/cordon", post(fleet::cordon))
         .route("/hosts/{id}/uncordon", post(fleet::uncordon))
         .route("/servers", get(fleet::servers))
+        .route("/announcements", get(announcements::page).post(announcements::make))
+        .route("/announcements/{id}/delete", post(announcements::delete))
         .route("/audit", get(audit::of_everything))
         .route("/audit/export", get(audit::export_everything));
     Router::new()
@@ -120,6 +123,7 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor/confirm", post(factor::confirm))
         .route("/account/second-factor/off", post(factor::off))
         .route("/account/projects", post(account::make_project))
+        .route("/announcements/{id}/dismiss", post(announcements::dismiss))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
         .nest("/fleet", fleet)

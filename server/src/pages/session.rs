@@ -2,15 +2,16 @@
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
-use berth_web::{Notice, ProjectLink, Section, Shell, Theme, User};
+use berth_web::{Banner, Notice, ProjectLink, Section, Shell, Theme, User};
 use serde::Deserialize;
 
+use super::announcements::banner;
 use super::cookies::{self, SetCookie};
 use super::dress::Failed;
 use crate::app::App;
 use crate::audit::{self, Actor};
 use crate::db::projects::Project;
-use crate::db::{projects, sessions};
+use crate::db::{announcements, projects, sessions};
 use crate::domain::roles::{Right, Role};
 use crate::error::Error;
 use crate::ids::{ProjectId, UserId};
@@ -29,6 +30,7 @@ pub(super) struct SignedIn {
     pub(super) cookie: String,
     theme: Theme,
     notice: Option<Notice>,
+    banners: Vec<Banner>,
     here: String,
 }
 
@@ -42,6 +44,7 @@ impl SignedIn {
             section,
             theme: self.theme,
             notice: self.notice,
+            banners: self.banners.clone(),
             here: self.here.clone(),
         }
     }
@@ -65,6 +68,11 @@ where
         let session = sessions::find(&app.db, &cookie).await?.ok_or(Error::Unauthorized)?;
         audit::is(Actor::User(session.user.id, session.user.email.clone()));
         let projects = projects::of_user(&app.db, session.user.id).await?;
+        let mine: Vec<ProjectId> = projects.iter().map(|(project, _)| project.id).collect();
+        let banners = match parts.method.is_safe() {
+            true => announcements::current(&app.db, &mine, Some(session.user.id)).await?,
+            false => Vec::new(), // what is refused there shows its form again without them
+        };
         let roles = projects.iter().map(|(project, role)| (project.id.0, *role)).collect();
         Ok(Self {
             user: User { email: session.user.email, operator: session.user.operator },
@@ -74,6 +82,7 @@ where
             cookie,
             theme: cookies::theme(&parts.headers),
             notice: cookies::notice(&parts.headers),
+            banners: banners.into_iter().map(banner).collect(),
             here: here(parts),
         })
     }

@@ -1,6 +1,7 @@
 //! The control plane against simulated hosts: a real server, a real Postgres, the real protocol between them.
 mod access; // tokens, projects, limits, and that no route was forgotten
 mod accounts; // made, confirmed, invited, replaced
+mod announcements; // what operators tell, and who sees it
 mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod audit; // who changed what, and that nobody changes that
 mod backups; // a database from an old backup destroys nothing

@@ -26,6 +26,13 @@ pub(crate) fn shell(section: Section, operator: bool) -> Shell {
         section,
         theme: Theme::Auto,
         notice: None,
+        banners: vec![Banner {
+            id: 1,
+            title: "Maintenance of the network".into(),
+            text: "On Sunday from 2 to 4 UTC.\nServers run on.".into(),
+            kind: "maintenance",
+            location: Some("local".into()),
+        }],
         here: "/projects/1/servers".into(),
     }
 }
@@ -513,6 +520,26 @@ pub(crate) fn usage() -> UsagePage {
     }
 }
 
+pub(crate) fn announcements() -> AnnouncementsPage {
+    let row = |id: i64, location: Option<&str>, state| AnnouncementRow {
+        id,
+        title: "Maintenance of the network".into(),
+        text: "On Sunday from 2 to 4 UTC.".into(),
+        kind: "maintenance",
+        location: location.map(Into::into),
+        state,
+        from: ago(id * 900),
+        until: ago(-id * 900),
+    };
+    AnnouncementsPage {
+        shell: shell(Section::Announcements, true),
+        rows: vec![row(2, None, "shown now"), row(1, Some("local"), "over")],
+        kinds: vec!["info", "warning", "maintenance"],
+        locations: vec!["local".into()],
+        form: AnnouncementForm::default(),
+    }
+}
+
 pub(crate) fn account() -> AccountPage {
     let session = |id: i64, agent: &str, this: bool| SessionRow {
         id,
@@ -614,6 +641,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("audit", page(audit().render())),
         ("members", page(members().render())),
         ("usage", page(usage().render())),
+        ("announcements", page(announcements().render())),
         ("account", page(account().render())),
         ("gate", page(gate().render())),
         ("factor-on", page(factor(FactorState::On { left: 9 }).render())),
@@ -675,6 +703,10 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         (
             "empty-members",
             page(MembersPage { rows: vec![], invitations: vec![], link: None, ..members() }.render()),
+        ),
+        (
+            "empty-announcements",
+            page(AnnouncementsPage { rows: vec![], locations: vec![], ..announcements() }.render()),
         ),
         ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),

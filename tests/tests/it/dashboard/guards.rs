@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 65] = [
+const GUARDED: [(&str, &str, Need); 69] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -59,6 +59,10 @@ const GUARDED: [(&str, &str, Need); 65] = [
     ("POST", "/fleet/hosts/{id}/cordon", Operate),
     ("POST", "/fleet/hosts/{id}/uncordon", Operate),
     ("GET", "/fleet/servers", Operate),
+    ("GET", "/fleet/announcements", Operate),
+    ("POST", "/fleet/announcements", Operate),
+    ("POST", "/fleet/announcements/{id}/delete", Operate),
+    ("POST", "/announcements/{id}/dismiss", SignedIn),
     ("GET", "/fleet/audit", Operate),
     ("GET", "/fleet/audit/export", Operate),
     ("GET", "/projects/{project}/members", Look),
