@@ -10,6 +10,9 @@ pub enum Error {
     /// No or an unknown token or session.
     #[error("unable to authenticate")]
     Unauthorized,
+    /// The right token, after its time.
+    #[error("{0}")]
+    TokenOver(String),
     /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
@@ -92,7 +95,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized | Self::TokenOver(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
             Self::TokenReadonly => "token_readonly",
             Self::NotFound(_) => "not_found",
@@ -118,7 +121,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Json(_) => 400,
-            Self::Unauthorized => 401,
+            Self::Unauthorized | Self::TokenOver(_) => 401,
             Self::Forbidden(_) | Self::TokenReadonly | Self::LimitExceeded(_) => 403,
             Self::NotFound(_) => 404,
             Self::MethodNotAllowed => 405,

@@ -151,7 +151,24 @@ test("the life of a tenant", { skip: mails ? false : "SKIPPED: BERTH_MAILS names
   await until("the load in the graph", async () => parseFloat(await cpu.textContent()) > 50);
   await well(page, "server-under-load");
 
+  // A firewall from a template: it holds, and says what it met.
+  await page.goto(`${project}/firewalls`);
+  await well(page, "no-firewalls");
+  await page.getByRole("link", { name: "Create firewall" }).first().click();
+  await page.getByLabel("Name of the firewall").fill("ssh-only");
+  await page.getByText("Templates").click();
+  await page.getByRole("button", { name: /SSH/i }).first().click();
+  await page.locator("#rule-0").waitFor();
+  await well(page, "firewall-editor");
+  await page.getByRole("button", { name: "Create firewall" }).click();
+  await page.waitForURL(/\/firewalls\/\d+/);
+  await page.getByLabel("To a server").fill("web");
+  await page.getByRole("button", { name: "Apply to server" }).click();
+  await page.locator("#servers").getByText("web").waitFor();
+  await well(page, "firewall");
+
   // Another plan, without a restart.
+  await page.goto(home);
   const plan = page.getByLabel("Plan");
   await plan.selectOption({ index: (await plan.locator("option").count()) - 1 });
   await page.getByRole("button", { name: "Resize server" }).click();

@@ -50,12 +50,29 @@ pub struct TokenRow {
     pub id: i64,
     /// Its name.
     pub name: String,
-    /// Whether it may change things.
-    pub writable: bool,
+    /// What it may do, in words.
+    pub may: Vec<String>,
     /// When it was made.
     pub created: When,
     /// When it was used last.
     pub used: Option<When>,
+    /// Until when it is good, and whether that is over.
+    pub ends: Option<(When, bool)>,
+    /// Networks that it may be used from; none: from anywhere.
+    pub sources: Vec<String>,
+}
+
+/// A part of the API that a token may be limited to.
+#[derive(Clone, Debug)]
+pub struct ScopeChoice {
+    /// Its name in scopes and in the form: `servers`.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub words: &'static str,
+    /// What may be chosen: name and words.
+    pub accesses: Vec<(&'static str, &'static str)>,
+    /// What is chosen; empty: nothing.
+    pub chosen: String,
 }
 
 /// What was typed to make a token.
@@ -63,8 +80,14 @@ pub struct TokenRow {
 pub struct TokenForm {
     /// Name.
     pub name: Field,
-    /// Whether it may change things.
-    pub writable: bool,
+    /// What it may do: `read`, `write` or `scopes`.
+    pub access: Field,
+    /// What it may do part by part, where `scopes` is chosen.
+    pub scopes: Vec<ScopeChoice>,
+    /// The last day on which it is good; empty: for ever.
+    pub ends: Field,
+    /// Networks that it may be used from.
+    pub sources: Field,
 }
 
 /// The page of API tokens.

@@ -12,6 +12,7 @@
 
 mod access;
 mod addresses;
+mod announcements;
 pub mod assets;
 mod audit;
 mod console;
@@ -35,10 +36,12 @@ mod servers;
 mod shell;
 mod snippet;
 mod status;
+mod usage;
 mod webhooks;
 
-pub use access::{KeyForm, KeyRow, KeysPage, TokenForm, TokenRow, TokensPage};
+pub use access::{KeyForm, KeyRow, KeysPage, ScopeChoice, TokenForm, TokenRow, TokensPage};
 pub use addresses::{AddressForm, AddressForms, AddressPage, AddressRow, AddressView, AddressesPage};
+pub use announcements::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Banner};
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
@@ -78,6 +81,7 @@ pub use servers::{ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};
 pub use status::Status;
+pub use usage::{UsagePage, UsageRow};
 pub use webhooks::{DeliveryRow, WebhookForm, WebhookPage, WebhookRow, WebhooksPage};
 
 pub use askama::Template;

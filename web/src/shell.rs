@@ -1,5 +1,6 @@
 //! What stands around every page: who is signed in, the project, the navigation, the notice of what just happened.
 
+use crate::announcements::Banner;
 use crate::format::When;
 
 /// Who is signed in.
@@ -55,6 +56,8 @@ pub enum Section {
     Members,
     /// One's own account.
     Account,
+    /// What the project may have and what it has.
+    Usage,
     /// Who changed what in the project.
     Audit,
     /// The fleet at a glance.
@@ -63,6 +66,8 @@ pub enum Section {
     Hosts,
     /// All servers of the fleet.
     FleetServers,
+    /// What operators tell.
+    Announcements,
     /// Who changed what anywhere.
     FleetAudit,
     /// All projects.
@@ -177,6 +182,10 @@ pub enum Notice {
     FactorOff,
     /// An address was confirmed.
     AddressConfirmed,
+    /// Something is told to tenants.
+    AnnouncementMade,
+    /// It was taken back.
+    AnnouncementDeleted,
     /// A host takes no new servers.
     HostCordoned,
     /// A host takes new servers again.
@@ -212,7 +221,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 44] = [
+    const ALL: [(Self, &'static str, &'static str); 46] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
@@ -261,6 +270,8 @@ impl Notice {
         (Self::SessionsEnded, "sessions-ended", "The session was ended."),
         (Self::FactorOff, "factor-off", "Your second factor is off."),
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
+        (Self::AnnouncementMade, "announcement-made", "The announcement was written."),
+        (Self::AnnouncementDeleted, "announcement-deleted", "The announcement was deleted."),
         (Self::HostCordoned, "host-cordoned", "The host takes no new servers. Those on it run on."),
         (Self::HostUncordoned, "host-uncordoned", "The host takes new servers again."),
         (Self::ProjectMade, "project-made", "The project was made. Let somebody in."),
@@ -325,6 +336,8 @@ pub struct Shell {
     pub theme: Theme,
     /// What just happened.
     pub notice: Option<Notice>,
+    /// What operators tell.
+    pub banners: Vec<Banner>,
     /// The path of this page, to come back to.
     pub here: String,
     /// Who it is really, if an operator in the stead of [`Shell::user`].

@@ -55,6 +55,8 @@ fn what_a_tenant_typed_is_never_markup() {
     shell.project = Some(project.clone());
     shell.projects = vec![project.clone(), ProjectLink { id: 2, ..project.clone() }];
     shell.here = bad();
+    let banner = &mut shell.banners[0];
+    (banner.title, banner.text, banner.location) = (bad(), bad(), Some(bad()));
 
     let mut list = sample::list();
     list.rows.truncate(1);
@@ -101,8 +103,10 @@ fn what_a_tenant_typed_is_never_markup() {
     keys.form = KeyForm { name: field(), public_key: field() };
 
     let mut tokens = sample::tokens();
-    tokens.rows[0].name = bad();
-    tokens.form.name = field();
+    (tokens.rows[0].name, tokens.rows[0].may, tokens.rows[0].sources) = (bad(), vec![bad()], vec![bad()]);
+    (tokens.form.name, tokens.form.access, tokens.form.ends, tokens.form.sources) =
+        (field(), field(), field(), field());
+    tokens.form.scopes[0].chosen = bad();
     tokens.endpoint = bad();
 
     let hostile = || WebhookForm { name: field(), url: field(), kinds: field() };
@@ -131,6 +135,20 @@ fn what_a_tenant_typed_is_never_markup() {
     let row = &mut members.rows[0];
     (row.email, row.name, row.words) = (bad(), bad(), bad());
     (members.invitations[0].email, members.email, members.link) = (bad(), field(), Some(bad()));
+    let mut usage = UsagePage { shell: shell.clone(), ..sample::usage() };
+    (usage.rows[0].used, usage.rows[0].most) = (bad(), Some(bad()));
+    let mut announcements = sample::announcements();
+    let row = &mut announcements.rows[0];
+    (row.title, row.text, row.location) = (bad(), bad(), Some(bad()));
+    announcements.locations = vec![bad()];
+    announcements.form = AnnouncementForm {
+        title: field(),
+        text: field(),
+        kind: field(),
+        from: field(),
+        until: field(),
+        location: field(),
+    };
     let mut account = sample::account();
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
     let mut gate = sample::gate();
@@ -156,6 +174,8 @@ fn what_a_tenant_typed_is_never_markup() {
         webhook.render(),
         audit.render(),
         members.render(),
+        usage.render(),
+        announcements.render(),
         account.render(),
         gate.render(),
         hosts.render(),

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
-    projects, server_limits, servers, streams, tokens, users,
+    addresses, announcements, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
+    projects, quotas, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::audit::{Asked, scope};
@@ -72,6 +72,19 @@ enum Command {
     /// What holds for the whole installation.
     #[command(subcommand)]
     Settings(Settings),
+    /// What tenants are told on their pages.
+    #[command(subcommand)]
+    Announcements(Announcements),
+}
+
+#[derive(clap::Subcommand)]
+enum Announcements {
+    /// The newest, those that are over included.
+    List,
+    /// Tell something.
+    Create(announcements::NewAnnouncement),
+    /// Take something back.
+    Delete { id: i64 },
 }
 
 #[derive(clap::Subcommand)]
@@ -227,6 +240,18 @@ enum Projects {
     },
     /// Undo that: servers that ran start again.
     Resume { project: Reference },
+    /// What a project may have at most, and what it has.
+    Quota { project: Reference },
+    /// Change what a project may have at most; what is not named stays.
+    SetQuota {
+        project: Reference,
+        #[command(flatten)]
+        wanted: quotas::ChangeQuotas,
+    },
+    /// What projects may have at most that people make themselves.
+    DefaultQuota,
+    /// Change that, for projects that are made from now on.
+    SetDefaultQuota(quotas::ChangeQuotas),
     /// Who works in a project.
     Members { project: Reference },
     /// Let a user (id or e-mail address) work in a project, or make them something else there.
@@ -457,6 +482,16 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
             let project = projects::find(app, &project).await?.id;
             projects::resume(app, project).await.map(|()| Shown::Done)
         }
+        Command::Projects(Projects::Quota { project }) => {
+            one(quotas::get(app, projects::find(app, &project).await?.id).await?)
+        }
+        Command::Projects(Projects::SetQuota { project, wanted }) => {
+            one(quotas::change(app, projects::find(app, &project).await?.id, wanted).await?)
+        }
+        Command::Projects(Projects::DefaultQuota) => one(quotas::defaults(app).await?),
+        Command::Projects(Projects::SetDefaultQuota(wanted)) => {
+            one(quotas::change_defaults(app, wanted).await?)
+        }
         Command::Projects(Projects::Members { project }) => {
             let project = projects::find(app, &project).await?.id;
             list(members::list(app, project).await?, &["user", "email", "name", "role", "since"])
@@ -480,7 +515,9 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
         Command::Tokens(Tokens::List(of)) => {
-            list(tokens::list(app, &of).await?, &["id", "name", "writable", "created_at", "last_used_at"])
+            let columns =
+                &["id", "name", "writable", "scopes", "expires_at", "sources", "created_at", "last_used_at"];
+            list(tokens::list(app, &of).await?, columns)
         }
         Command::Tokens(Tokens::Create(new)) => {
             let made = tokens::create(app, new).await?;
@@ -500,6 +537,14 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Locations(Locations::Create(new)) => one(places::create_location(app, new).await?),
         Command::Datacenters(Datacenters::List) => {
             list(places::datacenters(app).await?, &["id", "name", "location_id", "description"])
+        }
+        Command::Announcements(Announcements::List) => list(
+            announcements::list(app).await?,
+            &["id", "kind", "location", "from", "until", "title"],
+        ),
+        Command::Announcements(Announcements::Create(new)) => one(announcements::create(app, new).await?),
+        Command::Announcements(Announcements::Delete { id }) => {
+            announcements::delete(app, id).await.map(|()| Shown::Done)
         }
         Command::Audit(Audit::List { limit }) => list(
             audit::newest(app, limit).await?,
@@ -636,6 +681,7 @@ mod tests {
             "x tokens create --project default --rw",
             "x tokens create --project default --name ci --read-only --json",
             "x tokens create --admin",
+            "x tokens create --project default --scope servers:write --scope actions:read --expires-at 2027-02-09T12:00:00Z --source 192.0.2.0/24",
             "x tokens create --operator --name ops",
             "x hosts token host-2",
             "x images import --name debian-12 --file /tmp/x.tar.zst",
@@ -675,12 +721,19 @@ mod tests {
             "x traffic set 15",
             "x audit list --limit 10",
             "x audit verify",
+            "x announcements list",
+            "x announcements create Sunday --text down --kind maintenance --until 2027-02-09T12:00:00Z --location fsn1",
+            "x announcements delete 3",
             "x settings show",
             "x users reset-second-factor a@b.example",
             "x settings set --sign-up open",
             "x projects members default",
             "x projects suspend default --reason unpaid",
             "x projects resume default",
+            "x projects quota default",
+            "x projects set-quota default --servers 10 --memory-bytes none",
+            "x projects default-quota",
+            "x projects set-default-quota --servers 3 --addresses 3",
             "x projects set-member default a@b.example --role read_only",
             "x projects remove-member default 7",
             "x servers set-limits 7 --memory-high-bytes 0 --disk-read-bps 1048576",

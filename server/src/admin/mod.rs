@@ -8,6 +8,7 @@
 
 #[expect(unused_qualifications, reason = "the expansion of IntoParams for a skipped field")]
 pub(crate) mod addresses;
+mod announcements;
 mod audit;
 pub mod cli;
 mod gateways;
@@ -21,6 +22,7 @@ pub(crate) mod policies;
 pub(crate) mod pools;
 pub(crate) mod ports;
 mod projects;
+mod quotas;
 pub(crate) mod reference;
 mod server_limits;
 mod servers;
@@ -59,11 +61,13 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(addresses::router())
         .merge(places::router())
         .merge(projects::router())
+        .merge(quotas::router())
         .merge(members::router())
         .merge(servers::router())
         .merge(tokens::router())
         .merge(users::router())
         .merge(tasks::router())
+        .merge(announcements::router())
         .merge(server_limits::router())
         .split_for_parts();
     let (uploads, upload_description) = OpenApiRouter::<App>::new().merge(upload::router()).split_for_parts();
@@ -113,11 +117,13 @@ mod tests {
             .merge(addresses::router())
             .merge(places::router())
             .merge(projects::router())
+            .merge(quotas::router())
             .merge(members::router())
             .merge(servers::router())
             .merge(tokens::router())
             .merge(users::router())
             .merge(upload::router())
+            .merge(announcements::router())
             .merge(server_limits::router())
             .split_for_parts()
             .1;
@@ -125,6 +131,8 @@ mod tests {
             description.components.expect("there are schemas").schemas.into_keys().collect();
         let shared = [
             "Pagination",
+            "berth.Announcement",
+            "berth.AnnouncementKind",
             "berth.AuditEntry",
             "Role",
             "Meta",
@@ -134,6 +142,8 @@ mod tests {
             "berth.Limit",
             "berth.LimitChange",
             "berth.Limits",
+            "berth.Quota",
+            "berth.Quotas",
         ]; // types that really are the same
         assert!(names.len() > 20, "{names:?}");
         for name in names {

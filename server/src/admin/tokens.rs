@@ -15,7 +15,9 @@ use crate::app::App;
 use crate::auth::Operator;
 use crate::db;
 use crate::domain::names::Title;
-use crate::error::Result;
+use crate::domain::reach::{Reach, parse_end, parse_sources};
+use crate::domain::scopes::Scopes;
+use crate::error::{Error, Result};
 use crate::ids::{ProjectId, TokenId};
 
 /// An API token, without its secret.
@@ -29,6 +31,12 @@ pub(super) struct Token {
     writable: bool,
     created_at: DateTime<Utc>,
     last_used_at: Option<DateTime<Utc>>,
+    /// What it may do and nothing else, as `servers:write`; null: what `writable` says.
+    scopes: Option<Vec<String>>,
+    /// Until when it is good; null: until it is deleted.
+    expires_at: Option<DateTime<Utc>>,
+    /// Networks that it may be used from; none: from anywhere.
+    sources: Vec<String>,
 }
 
 impl From<db::tokens::Token> for Token {
@@ -40,6 +48,9 @@ impl From<db::tokens::Token> for Token {
             writable: t.writable,
             created_at: t.created_at,
             last_used_at: t.last_used_at,
+            scopes: t.reach.scopes.map(|scopes| scopes.names()),
+            expires_at: t.reach.expires_at,
+            sources: t.reach.sources.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -62,6 +73,18 @@ pub(super) struct NewToken {
     #[schema(ignore)]
     #[arg(long)]
     read_only: bool,
+    /// It may do this and nothing else, as servers:write; may be given several times. Who may write may read.
+    #[arg(long = "scope", conflicts_with_all = ["read_only", "read_write"])]
+    #[serde(default)]
+    scopes: Option<Vec<String>>,
+    /// Until when it is good, such as 2027-02-09T12:00:00Z; without it until it is deleted.
+    #[arg(long)]
+    #[serde(default)]
+    expires_at: Option<String>,
+    /// A network or an address that it may be used from; may be given several times, without it from anywhere.
+    #[arg(long = "source")]
+    #[serde(default)]
+    sources: Vec<String>,
     /// It may change things, too (the default).
     #[serde(skip)]
     #[schema(ignore)]
@@ -120,9 +143,20 @@ pub(super) async fn list(app: &App, of: &Of) -> Result<Vec<Token>> {
 /// Makes a token.
 pub(super) async fn create(app: &App, new: NewToken) -> Result<MadeToken> {
     let owner = owner(app, &new.of).await?;
+    if new.scopes.is_some() && owner.is_none() {
+        return Err(Error::invalid("scopes", "are for tokens of projects; this one is of the operators' API"));
+    }
+    if new.scopes.is_some() && new.writable.is_some() {
+        return Err(Error::invalid("writable", "cannot be given together with scopes, which say it themselves"));
+    }
+    let name = Title::parse("name", &new.name)?;
     let writable = new.writable.unwrap_or(!new.read_only);
-    let (token, secret) =
-        db::tokens::create(&app.db, owner, &Title::parse("name", &new.name)?, writable).await?;
+    let reach = Reach {
+        scopes: new.scopes.map(|names| Scopes::parse("scopes", &names)).transpose()?,
+        expires_at: new.expires_at.map(|end| parse_end("expires_at", &end, Utc::now())).transpose()?,
+        sources: parse_sources("sources", &new.sources)?,
+    };
+    let (token, secret) = db::tokens::create_bounded(&app.db, owner, &name, writable, &reach).await?;
     Ok(MadeToken { token: token.into(), secret: secret.expose().to_owned() })
 }
 

@@ -34,7 +34,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use berth::{
-    AuditEntry, Limits as ServerLimits, audit_filter, audit_lines, wanted as wanted_limits,
+    Announcement, AuditEntry, Limits as ServerLimits, Quotas, audit_filter, audit_lines, wanted as wanted_limits,
 };
 pub(crate) use body::Raw;
 pub use body::{Body, Id, MAX_BODY};

@@ -1,18 +1,22 @@
 //! API tokens in the `Authorization` header.
 //!
-//! [`tenant`] guards the tenant API: it finds the token, counts the request, refuses writing with a read-only token and
-//! puts the [`Tenant`] where handlers find it. Handlers cannot be reached without it, so none can forget to ask.
+//! [`tenant`] guards the tenant API: it finds the token, sees whether it is good now and from there, counts the request,
+//! refuses what the token's scopes do not name and writing with a read-only token, and puts the [`Tenant`] where handlers find it. Handlers cannot be reached without it, so none can forget to ask.
 //! [`Operator`] is an extractor for the operators' API, which takes only tokens that belong to no project.
 
-use axum::extract::{FromRequestParts, Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{Extensions, HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chrono::Utc;
 
 use crate::app::App;
 use crate::audit::{self, Actor};
 use crate::db::tokens::{self, Token};
+use crate::domain::scopes;
 use crate::error::{Error, Result};
 use crate::ids::{ProjectId, TokenId};
 
@@ -38,16 +42,15 @@ pub struct Operator {
 
 /// Guards the tenant API; see the module.
 pub async fn tenant(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let (tenant, suspended, standing) = match identify(&app, request.headers()).await {
-        Ok((tenant, suspended)) => (tenant, suspended, app.rate.count(tenant.project_id)),
+    let (tenant, token) = match identify(&app, request.headers(), request.extensions()).await {
+        Ok(found) => found,
         Err(e) => return e.into_response(),
     };
+    let standing = app.rate.count(tenant.project_id);
     let mut response = if standing.is_some_and(|s| !s.allowed) {
         Error::RateLimited.into_response()
-    } else if !tenant.writable && changes(request.method()) {
-        Error::TokenReadonly.into_response()
-    } else if let Some(why) = suspended.filter(|_| changes(request.method())) {
-        Error::Forbidden(format!("the project is suspended: {why}")).into_response()
+    } else if let Err(e) = may(&token, &request) {
+        e.into_response()
     } else {
         request.extensions_mut().insert(tenant);
         next.run(request).await
@@ -58,21 +61,43 @@ pub async fn tenant(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Whose token it is, and why the project is suspended, if so.
-async fn identify(app: &App, headers: &HeaderMap) -> Result<(Tenant, Option<String>)> {
-    let token = token(app, headers).await?;
-    let project_id = token.project_id.ok_or(Error::Unauthorized)?;
-    audit::is(Actor::Token(token.id, token.name));
-    Ok((Tenant { project_id, token_id: token.id, writable: token.writable }, token.suspended_reason))
+/// Whether a token may make this request.
+fn may(token: &Token, request: &Request) -> Result<()> {
+    let writes = changes(request.method());
+    if let Some(scopes) = &token.reach.scopes {
+        scopes::check(scopes, writes, whole_path(request))?;
+    }
+    match &token.suspended_reason {
+        _ if writes && !token.writable => Err(Error::TokenReadonly),
+        Some(why) if writes => Err(Error::Forbidden(format!("the project is suspended: {why}"))),
+        _ => Ok(()),
+    }
 }
 
-async fn token(app: &App, headers: &HeaderMap) -> Result<Token> {
+/// The path as it came: nested routers see only their part of it.
+fn whole_path(request: &Request) -> &str {
+    request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri).path()
+}
+
+/// Whose token it is.
+async fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<(Tenant, Token)> {
+    let token = token(app, headers, extensions).await?;
+    let project_id = token.project_id.ok_or(Error::Unauthorized)?;
+    audit::is(Actor::Token(token.id, token.name.clone()));
+    Ok((Tenant { project_id, token_id: token.id, writable: token.writable }, token))
+}
+
+/// The token of a request, if it is good now and from there.
+async fn token(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Token> {
     let value = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (scheme, secret) = value.split_once(' ').ok_or(Error::Unauthorized)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::Unauthorized);
     }
-    tokens::find(&app.db, secret.trim()).await?.ok_or(Error::Unauthorized)
+    let token = tokens::find(&app.db, secret.trim()).await?.ok_or(Error::Unauthorized)?;
+    let from = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    token.reach.check(Utc::now(), from)?;
+    Ok(token)
 }
 
 fn changes(method: &Method) -> bool {
@@ -91,7 +116,7 @@ impl FromRequestParts<App> for Operator {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let token = token(app, &parts.headers).await?;
+        let token = token(app, &parts.headers, &parts.extensions).await?;
         match token.project_id {
             Some(_) => Err(Error::Forbidden("this needs an operator's token, not a project's".into())),
             None if !token.writable && changes(&parts.method) => Err(Error::TokenReadonly),

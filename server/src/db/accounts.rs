@@ -6,11 +6,10 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::users::User;
-use super::{mails, members, users};
+use super::{mails, members, projects, users};
 use crate::auth::password::Hasher;
 use crate::auth::secret::{self, Secret};
 use crate::domain::names::{Email, Password, Title};
-use crate::domain::roles::Role;
 use crate::error::{Error, Result};
 use crate::ids::{ProjectId, UserId};
 
@@ -198,9 +197,8 @@ pub(crate) async fn confirm(tx: &mut PgConnection, user: &User) -> Result<()> {
     }
     let title =
         Title::parse("name", &user.name).map_or_else(|_| "first".to_owned(), |t| t.as_str().to_owned());
-    let project = sqlx::query_scalar!("insert into projects (name) values ($1) returning id", title);
-    let project = project.fetch_one(&mut *tx).await?.into();
-    members::join(tx, project, user.id, Role::Owner).await
+    projects::insert_for(tx, &title, user.id).await?;
+    Ok(())
 }
 
 /// Sets a new password by a link, once. All sessions end; the address is confirmed with it.

@@ -164,7 +164,8 @@ pub async fn may_stay(db: &PgPool, grant: &Grant) -> Result<bool> {
     let may = sqlx::query_scalar!(
         r#"select exists (select from vps where id = $1 and project_id = $2 and host_id = $3
                                             and deleting_at is null and deleted_at is null)
-                  and (exists (select from tokens where id = $4 and project_id = $2)
+                  and (exists (select from tokens where id = $4 and project_id = $2
+                                             and (expires_at is null or expires_at > now()))
                        or exists (select from sessions s join users u on u.id = s.user_id
                                   left join users t on t.id = s.acting_for and s.acting_until > now() and u.operator and not t.operator
                                   join memberships m on m.user_id = coalesce(t.id, u.id)

@@ -5,7 +5,7 @@
 //! * What belongs to a project is only found through its project's id; there is no function that finds it by its own id
 //!   alone, except those for agents' reports and operators.
 //! * Races are decided by constraints and row locks, never by look-then-write; constraint names are translated to errors.
-//! * **Lock order: project row (where firewalls matter), network rows (by id), host row, then VPS row (by id), then
+//! * **Lock order: project row (where firewalls or quotas matter), network rows (by id), host row, then VPS row (by id), then
 //!   addresses (which stand for their primary IPs too), their names, and actions.** Every transaction that changes a VPS
 //!   takes its host's row first, because it raises `hosts.seq`; reports do the same. Whoever keeps to this cannot
 //!   deadlock.
@@ -25,6 +25,7 @@ pub mod accounts;
 pub mod acting;
 pub mod actions;
 pub mod addresses;
+pub mod announcements;
 pub mod audit;
 pub mod console;
 pub mod directory;
@@ -50,6 +51,7 @@ pub mod pools;
 pub mod ports;
 pub mod primary_ips;
 pub mod projects;
+pub mod quotas;
 pub mod report;
 pub mod reverse;
 pub mod samples;

@@ -1,7 +1,7 @@
 //! Projects, and who may work in them.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::members;
 use crate::domain::names::Title;
@@ -35,10 +35,24 @@ pub async fn create_for(db: &PgPool, name: &Title, owner: UserId) -> Result<Proj
     if many.fetch_one(&mut *tx).await? >= MOST_PROJECTS {
         return Err(Error::LimitExceeded(format!("one person owns at most {MOST_PROJECTS} projects")));
     }
-    let id = sqlx::query_scalar!("insert into projects (name) values ($1) returning id", name.as_str());
-    let id = id.fetch_one(&mut *tx).await?.into();
-    members::join(&mut tx, id, owner, Role::Owner).await?;
+    let id = insert_for(&mut tx, name.as_str(), owner).await?;
     tx.commit().await?;
+    Ok(id)
+}
+
+/// Makes a project of somebody's own in somebody else's transaction, with the quotas that such projects have.
+pub(super) async fn insert_for(tx: &mut PgConnection, name: &str, owner: UserId) -> Result<ProjectId> {
+    let id = sqlx::query_scalar!(
+        "insert into projects (name, quota_servers, quota_cpu_milli, quota_memory_bytes, quota_disk_bytes,
+                               quota_addresses, quota_prefixes)
+         select $1, (q ->> 'servers')::bigint, (q ->> 'cpu_milli')::bigint, (q ->> 'memory_bytes')::bigint,
+                (q ->> 'disk_bytes')::bigint, (q ->> 'addresses')::bigint, (q ->> 'prefixes')::bigint
+         from (select (select value from settings where key = 'default_quotas')) s(q)
+         returning id",
+        name
+    );
+    let id = id.fetch_one(&mut *tx).await?.into();
+    members::join(tx, id, owner, Role::Owner).await?;
     Ok(id)
 }
 

@@ -17,6 +17,9 @@ pub const TRAFFIC_RESET_DAY: &str = "traffic_reset_day";
 /// Who may make an account: `open` (anybody, where mail leaves), `invited` (the default) or `off` (operators make them).
 pub const SIGN_UP: &str = "sign_up";
 
+/// Quotas of projects that people make themselves.
+pub const DEFAULT_QUOTAS: &str = "default_quotas";
+
 /// The value under `key`.
 ///
 /// # Errors

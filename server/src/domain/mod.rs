@@ -5,6 +5,7 @@
 
 pub mod acting;
 pub mod amount;
+pub mod announcement;
 pub mod bgp;
 pub mod console;
 pub mod family;
@@ -21,8 +22,11 @@ pub mod placement;
 pub mod ports;
 pub mod power;
 pub mod price;
+pub mod quota;
+pub mod reach;
 pub mod reverse;
 pub mod roles;
+pub mod scopes;
 pub mod selector;
 pub mod ssh;
 pub mod status;

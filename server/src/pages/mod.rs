@@ -13,6 +13,7 @@
 
 mod account;
 mod addresses;
+mod announcements;
 mod assets;
 mod audit;
 mod blame;
@@ -44,6 +45,7 @@ mod session;
 mod sign_in;
 mod throttle;
 mod tokens;
+mod usage;
 mod views;
 mod webhooks;
 
@@ -139,6 +141,7 @@ pub fn router(app: App) -> Router {
         .route("/members/{id}/role", post(members::set_role))
         .route("/members/{id}/remove", post(members::remove))
         .route("/invitations/{id}/delete", post(members::uninvite))
+        .route("/usage", get(usage::page))
         .route("/audit", get(audit::of_project))
         .route("/audit/export", get(audit::export_project));
     let fleet = Router::new()
@@ -182,6 +185,8 @@ pub fn router(app: App) -> Router {
         .route("/settings", get(operators::settings::page))
         .route("/settings/accounts", post(operators::settings::accounts))
         .route("/settings/traffic", post(operators::settings::traffic))
+        .route("/announcements", get(announcements::page).post(announcements::make))
+        .route("/announcements/{id}/delete", post(announcements::delete))
         .route("/audit", get(audit::of_everything))
         .route("/audit/export", get(audit::export_everything));
     Router::new()
@@ -204,6 +209,7 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor/off", post(factor::off))
         .route("/account/projects", post(account::make_project))
         .route("/account/acting/end", post(operators::acting::end))
+        .route("/announcements/{id}/dismiss", post(announcements::dismiss))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
         .route("/fleet", get(operators::overview::page))

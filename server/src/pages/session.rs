@@ -2,16 +2,17 @@
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
-use berth_web::{Acting, Notice, ProjectLink, Section, Shell, Theme, User, When};
+use berth_web::{Acting, Banner, Notice, ProjectLink, Section, Shell, Theme, User, When};
 use chrono::Utc;
 use serde::Deserialize;
 
+use super::announcements::banner;
 use super::cookies::{self, SetCookie};
 use super::dress::Failed;
 use crate::app::App;
 use crate::audit::{self, Actor};
 use crate::db::projects::Project;
-use crate::db::{projects, sessions};
+use crate::db::{announcements, projects, sessions};
 use crate::domain::acting::may;
 use crate::domain::roles::{Right, Role};
 use crate::error::Error;
@@ -57,6 +58,7 @@ pub(super) struct SignedIn {
     pub(super) acting: Option<Acting>,
     theme: Theme,
     notice: Option<Notice>,
+    banners: Vec<Banner>,
     here: String,
 }
 
@@ -70,6 +72,7 @@ impl SignedIn {
             section,
             theme: self.theme,
             notice: self.notice,
+            banners: self.banners.clone(),
             here: self.here.clone(),
             acting: self.acting.clone(),
         }
@@ -112,6 +115,11 @@ where
             return Err(Error::Forbidden(whose).into());
         }
         let projects = projects::of_user(&app.db, user.id).await?;
+        let mine: Vec<ProjectId> = projects.iter().map(|(project, _)| project.id).collect();
+        let banners = match parts.method.is_safe() {
+            true => announcements::current(&app.db, &mine, Some(user.id)).await?,
+            false => Vec::new(), // what is refused there shows its form again without them
+        };
         let roles = projects.iter().map(|(project, role)| (project.id.0, *role)).collect();
         Ok(Self {
             user: User { email: user.email, operator: user.operator },
@@ -122,6 +130,7 @@ where
             acting,
             theme: cookies::theme(&parts.headers),
             notice: cookies::notice(&parts.headers),
+            banners: banners.into_iter().map(banner).collect(),
             here: here(parts),
         })
     }

@@ -228,11 +228,30 @@ impl Cell {
             .expect(201);
     }
 
+    /// Somebody who runs all of this, with an account for the dashboard; their password.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn operator(&self, email: &str) -> String {
+        let mut cli = self.server_command();
+        run(cli.args(["admin", "users", "create", email, "--operator"])).trim().to_owned()
+    }
+
     /// One more host: a network namespace on the fabric, and an agent in it.
     ///
     /// # Panics
     /// When it does not become ready.
     pub async fn add_host(&mut self) {
+        let (id, token) = self.control.host(&format!("h{}", self.hosts.len() + 1)).await;
+        self.adopt(id, &token).await;
+    }
+
+    /// One more host, which somebody made in the inventory: a network namespace on the fabric, and an agent in it.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn adopt(&mut self, id: i64, token: &str) {
         let n = self.hosts.len() + 1;
         let netns = Netns::new(&format!("{}-h{n}", self.name));
         netns.connect("up0", self.outside(), &format!("h{n}"));
@@ -242,9 +261,8 @@ impl Cell {
         // The token names the server by name and port; inside, the same address leads to the proxy.
         let inside = netns.listen(SocketAddr::from(([127, 0, 0, 1], self.agents.port())));
         let link = Proxy::behind(inside, Upstream::Tcp(self.agents)).expect("the listener works");
-        let (id, token) = self.control.host(&format!("h{n}")).await;
         let mut host = CellHost::new(id, n, &self.name, &self.dir, netns, link);
-        host.enrol(&token);
+        host.enrol(token);
         host.start_agent(None);
         self.control.host_is_ready(id, self.images.len()).await;
         host.mark();

@@ -166,7 +166,7 @@ async fn every_route_asks_who_is_there() {
     w.finish().await;
 }
 
-fn fill(path: &str) -> String {
+pub(crate) fn fill(path: &str) -> String {
     let part = |part: &str| if part.starts_with('{') { "987654321".to_owned() } else { part.to_owned() };
     let query = match path {
         _ if path.ends_with("/files") => "?path=/etc/hostname",
@@ -177,7 +177,7 @@ fn fill(path: &str) -> String {
 }
 
 /// Something that the route can do, so that it comes to look for what it is to be done to.
-fn body_for(path: &str) -> Value {
+pub(crate) fn body_for(path: &str) -> Value {
     match path.rsplit('/').next().unwrap_or_default() {
         "life" => json!({"restart_policy": "never"}),
         "limits" => json!({"pids": 100}),

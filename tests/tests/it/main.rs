@@ -1,6 +1,7 @@
 //! The control plane against simulated hosts: a real server, a real Postgres, the real protocol between them.
 mod access; // tokens, projects, limits, and that no route was forgotten
 mod accounts; // made, confirmed, invited, replaced
+mod announcements; // what operators tell, and who sees it
 mod api_servers; // repeated, overtaken and odd requests of the tenant API
 mod audit; // who changed what, and that nobody changes that
 mod backups; // a database from an old backup destroys nothing
@@ -32,10 +33,12 @@ mod nat_ports; // ports of hosts that lead to servers with private addresses
 mod networks; // private networks: ranges, subnets, routes, addresses
 mod operators; // the operators' API
 mod primary_ips; // addresses that projects hold, and who had them
+mod quotas; // what projects may have at most, and many at once
 mod replicas; // several servers on one database
 mod resize; // another server type for a server that is there
 mod reverse_dns; // the names that addresses lead to, with a real name server
 mod reverse_ipv6; // and those of addresses inside a prefix
+mod scopes; // tokens that may less than all
 mod second_factor; // a code beside the password
 mod selectors; // the label grammar, by property
 mod serving; // hosts that lack what an address needs

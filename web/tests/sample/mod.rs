@@ -29,6 +29,13 @@ pub(crate) fn shell(section: Section, operator: bool) -> Shell {
         section,
         theme: Theme::Auto,
         notice: None,
+        banners: vec![Banner {
+            id: 1,
+            title: "Maintenance of the network".into(),
+            text: "On Sunday from 2 to 4 UTC.\nServers run on.".into(),
+            kind: "maintenance",
+            location: Some("local".into()),
+        }],
         here: "/projects/1/servers".into(),
         acting: None,
     }
@@ -323,18 +330,34 @@ pub(crate) fn keys() -> KeysPage {
 }
 
 pub(crate) fn tokens() -> TokensPage {
-    let token = |id, name: &str, writable, used| TokenRow {
+    let token = |id, name: &str, may: &[&str], used| TokenRow {
         id,
         name: name.into(),
-        writable,
+        may: may.iter().map(|may| (*may).to_owned()).collect(),
         created: ago(id * 700),
         used,
+        ends: (id > 1).then(|| (ago(-9000 + id * 4000), id > 2)),
+        sources: if id > 1 { vec!["192.0.2.0/24".into()] } else { vec![] },
+    };
+    let scope = |name, words, chosen: &str| ScopeChoice {
+        name,
+        words,
+        accesses: vec![("read", "read"), ("write", "read and write")],
+        chosen: chosen.into(),
     };
     TokensPage {
         shell: shell(Section::Tokens, false),
         project: project(),
-        rows: vec![token(1, "terraform", true, Some(ago(3))), token(2, "monitoring", false, None)],
-        form: TokenForm::default(),
+        rows: vec![
+            token(1, "terraform", &["read and write"], Some(ago(3))),
+            token(2, "monitoring", &["servers: read", "actions: read"], None),
+            token(3, "trial", &["read"], None),
+        ],
+        form: TokenForm {
+            access: Field::new("scopes"),
+            scopes: vec![scope("servers", "Servers", "write"), scope("keys", "SSH keys", "")],
+            ..TokenForm::default()
+        },
         secret: Some("s3cr3t".repeat(10) + "abcd"),
         endpoint: "https://berth.example/v1".into(),
     }
@@ -546,6 +569,40 @@ pub(crate) fn members() -> MembersPage {
     }
 }
 
+pub(crate) fn usage() -> UsagePage {
+    let row = |name: &'static str, used: f64, most: Option<f64>| UsageRow {
+        name,
+        used: used.to_string(),
+        most: most.map(|most| most.to_string()),
+        load: most.map(|most| Load::of(name, used, most, format!("{used} of {most}"))),
+        full: most.is_some_and(|most| used >= most),
+    };
+    UsagePage {
+        shell: shell(Section::Usage, false),
+        rows: vec![row("Servers", 3.0, Some(10.0)), row("IPv4 addresses", 4.0, Some(4.0)), row("CPU", 6.0, None)],
+    }
+}
+
+pub(crate) fn announcements() -> AnnouncementsPage {
+    let row = |id: i64, location: Option<&str>, state| AnnouncementRow {
+        id,
+        title: "Maintenance of the network".into(),
+        text: "On Sunday from 2 to 4 UTC.".into(),
+        kind: "maintenance",
+        location: location.map(Into::into),
+        state,
+        from: ago(id * 900),
+        until: ago(-id * 900),
+    };
+    AnnouncementsPage {
+        shell: shell(Section::Announcements, true),
+        rows: vec![row(2, None, "shown now"), row(1, Some("local"), "over")],
+        kinds: vec!["info", "warning", "maintenance"],
+        locations: vec!["local".into()],
+        form: AnnouncementForm::default(),
+    }
+}
+
 pub(crate) fn account() -> AccountPage {
     let session = |id: i64, agent: &str, this: bool| SessionRow {
         id,
@@ -650,6 +707,8 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("host", page(host_page().render())),
         ("audit", page(audit().render())),
         ("members", page(members().render())),
+        ("usage", page(usage().render())),
+        ("announcements", page(announcements().render())),
         ("account", page(account().render())),
         ("gate", page(gate().render())),
         ("factor-on", page(factor(FactorState::On { left: 9 }).render())),
@@ -721,6 +780,11 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
             "empty-members",
             page(MembersPage { rows: vec![], invitations: vec![], link: None, ..members() }.render()),
         ),
+        (
+            "empty-announcements",
+            page(AnnouncementsPage { rows: vec![], locations: vec![], ..announcements() }.render()),
+        ),
+        ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
         (

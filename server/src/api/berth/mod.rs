@@ -7,6 +7,7 @@
 //! [`MAX_BODY`](crate::api::MAX_BODY). Names of schemas begin with `berth::`, because two of one name would be merged into
 //! one, silently; types that `/v1` has too are used as they are.
 
+mod announcements;
 mod audit;
 mod events;
 mod exec;
@@ -17,13 +18,16 @@ mod life;
 mod limits;
 mod network;
 mod ports;
+mod quotas;
 mod traffic;
 mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use announcements::Announcement;
 pub(crate) use audit::{Entry as AuditEntry, filter as audit_filter, lines as audit_lines};
 pub(crate) use limits::{Limits, wanted};
+pub(crate) use quotas::Quotas;
 
 use crate::app::App;
 
@@ -32,6 +36,7 @@ pub(super) const PREFIX: &str = "/berth/v1";
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(announcements::router())
         .merge(audit::router())
         .merge(events::router())
         .merge(exec::router())
@@ -42,6 +47,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .merge(limits::router())
         .merge(network::router())
         .merge(ports::router())
+        .merge(quotas::router())
         .merge(traffic::router())
         .merge(webhooks::router())
 }

@@ -10,6 +10,7 @@ use super::{New, hold, insert};
 use crate::app::App;
 use crate::db::Tx;
 use crate::db::actions::{self, Action, NewAction, Subject};
+use crate::db::quotas;
 use crate::db::addresses::{self, Owner};
 use crate::db::serving::{self, Source};
 use crate::db::vps::{Locked, lock, next_generation};
@@ -30,7 +31,8 @@ pub enum Origin {
 /// Makes a floating IP; the action is there when it is for a VPS.
 ///
 /// # Errors
-/// `resource_unavailable` when the location has no free address; then nothing was made. For a VPS also the errors of
+/// `resource_unavailable` when the location has no free address, `resource_limit_exceeded` when the project has all that it
+/// may have; then nothing was made. For a VPS also the errors of
 /// [`assign`].
 pub async fn create(
     app: &App,
@@ -40,6 +42,7 @@ pub async fn create(
     origin: Origin,
 ) -> Result<(FloatingIpId, Option<Action>)> {
     let mut tx = app.db.begin().await?;
+    let quota = quotas::hold(&mut tx, project).await?;
     let (location, vps) = match origin {
         Origin::Location(location) => (location, None),
         Origin::Vps(vps, named) => {
@@ -55,6 +58,7 @@ pub async fn create(
     let to = vps.as_ref().map(|vps| vps.id);
     let from = Source { location, family, host: vps.as_ref().map(|vps| vps.host) };
     addresses::reserve(&mut tx, from, Owner::Floating(id), to).await?;
+    quota.check(&mut tx).await?;
     let Some(vps) = vps else {
         tx.commit().await?;
         app.wake.changed(Changed::Project(project.0));

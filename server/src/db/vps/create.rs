@@ -8,7 +8,8 @@
 //! their ids) and waits for addresses instead of passing over locked ones, so its answer is exact: a request is refused
 //! for want of room only when committed rows leave none.
 //!
-//! Nothing is reserved by a request that fails: there is no step outside the transaction.
+//! Nothing is reserved by a request that fails: there is no step outside the transaction. Requests of one project come one
+//! after the other (`db/quotas`), so that its quota holds.
 
 use berth_proto::Power;
 use sqlx::PgConnection;
@@ -24,7 +25,7 @@ use crate::auth::root_password;
 use crate::auth::secret::Secret;
 use crate::db::actions::{self, Action, NewAction};
 use crate::db::serving::{self, Source};
-use crate::db::{firewalls, networks, ports, primary_ips};
+use crate::db::{firewalls, networks, ports, primary_ips, quotas};
 use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
@@ -154,7 +155,7 @@ async fn attempt_create(
     exact: bool,
 ) -> Result<Option<(VpsId, Vec<i64>, Action)>> {
     let mut tx = app.db.begin().await?;
-    firewalls::hold_still(&mut tx, project).await?;
+    let quota = quotas::hold(&mut tx, project).await?; // firewalls stand still by that as well
     networks::hold_all(&mut tx, project, &new.networks).await?;
     if exact {
         let all =
@@ -178,6 +179,7 @@ async fn attempt_create(
     if !ports::settle(&mut tx, id, host).await? {
         return Ok(None);
     }
+    quota.check(&mut tx).await?;
     let boot_epoch = i64::from(new.start);
     let action =
         NewAction { command: "create_server", vps: id, generation: 1, boot_epoch, password_epoch: 0 };

@@ -11,7 +11,7 @@ use super::lock::{lock, next_seq};
 use super::room;
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::plans;
+use crate::db::{plans, quotas};
 use crate::domain::limits::{By, Change, booked, change};
 use crate::error::{Error, Result};
 use crate::ids::{PlanId, ProjectId, VpsId};
@@ -69,9 +69,13 @@ pub async fn project_of(db: &PgPool, id: VpsId) -> Result<ProjectId> {
 ///
 /// # Errors
 /// `invalid_input` when a figure is impossible, or is more than a tenant may have; `resource_unavailable` when the host
-/// has no room for it.
+/// has no room for it; `resource_limit_exceeded` when a tenant asks and the project's quota has none.
 pub async fn set_limits(app: &App, project: ProjectId, id: VpsId, wanted: &Change, by: By) -> Result<Action> {
     let mut tx = app.db.begin().await?;
+    let quota = match by {
+        By::Tenant => Some(quotas::hold(&mut tx, project).await?),
+        By::Operator => None, // who sets quotas is not bound by them
+    };
     let vps = lock(&mut tx, project, id).await?.at_rest()?;
     let plan_id: i64 =
         sqlx::query_scalar!("select plan_id from vps where id = $1", id.0).fetch_one(&mut *tx).await?;
@@ -89,6 +93,9 @@ pub async fn set_limits(app: &App, project: ProjectId, id: VpsId, wanted: &Chang
     let seq = next_seq(&mut tx, vps.host).await?;
     let generation = vps.generation + 1;
     write(&mut tx, id, (generation, seq), plan_id.into(), &new).await?;
+    if let Some(quota) = quota {
+        quota.check(&mut tx).await?;
+    }
     let action = actions::insert(&mut tx, project, NewAction { generation, ..waiting(id) }).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Host(vps.host.0));

@@ -11,7 +11,7 @@ use super::order::Reference;
 use super::{limits, room};
 use crate::app::App;
 use crate::db::actions::{self, Action, NewAction};
-use crate::db::plans;
+use crate::db::{plans, quotas};
 use crate::domain::limits::booked;
 use crate::error::{Error, Result};
 use crate::ids::{ProjectId, VpsId};
@@ -24,7 +24,8 @@ const COMMAND: &str = "change_server_type";
 ///
 /// # Errors
 /// `invalid_input` when the plan is not offered, for another architecture, or has a smaller disk than the VPS;
-/// `resource_unavailable` when its host has no room for the difference.
+/// `resource_unavailable` when its host has no room for the difference; `resource_limit_exceeded` when the project's quota
+/// has none.
 pub async fn change_plan(
     app: &App,
     project: ProjectId,
@@ -34,6 +35,7 @@ pub async fn change_plan(
 ) -> Result<Action> {
     let plan = plan.plan(app).await?;
     let mut tx = app.db.begin().await?;
+    let quota = quotas::hold(&mut tx, project).await?;
     let vps = lock(&mut tx, project, id).await?.at_rest()?;
     let now = limits::of(&mut tx, id).await?;
     let old_plan =
@@ -62,6 +64,7 @@ pub async fn change_plan(
     let seq = next_seq(&mut tx, vps.host).await?;
     let generation = vps.generation + 1;
     limits::write(&mut tx, id, (generation, seq), plan.id, &new).await?;
+    quota.check(&mut tx).await?;
     let action = actions::insert(&mut tx, project, NewAction { generation, ..waiting(id) }).await?;
     tx.commit().await?;
     app.wake.changed(Changed::Host(vps.host.0));

@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 152] = [
+const GUARDED: [(&str, &str, Need); 157] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -97,6 +97,7 @@ const GUARDED: [(&str, &str, Need); 152] = [
     ("POST", "/projects/{project}/webhooks/{id}/test", Manage),
     ("POST", "/projects/{project}/webhooks/{id}/redeliver", Manage),
     ("POST", "/projects/{project}/webhooks/{id}/delete", Manage),
+    ("GET", "/projects/{project}/usage", Look),
     ("GET", "/projects/{project}/audit", Look),
     ("GET", "/projects/{project}/audit/export", Look),
     ("GET", "/fleet", Operate),
@@ -145,6 +146,10 @@ const GUARDED: [(&str, &str, Need); 152] = [
     ("GET", "/fleet/settings", Operate),
     ("POST", "/fleet/settings/accounts", Operate),
     ("POST", "/fleet/settings/traffic", Operate),
+    ("GET", "/fleet/announcements", Operate),
+    ("POST", "/fleet/announcements", Operate),
+    ("POST", "/fleet/announcements/{id}/delete", Operate),
+    ("POST", "/announcements/{id}/dismiss", SignedIn),
     ("GET", "/fleet/audit", Operate),
     ("GET", "/fleet/audit/export", Operate),
     ("GET", "/projects/{project}/members", Look),
