@@ -192,6 +192,37 @@ fn a_secret_is_shown_only_when_there_is_one() {
 
 #[test]
 fn fleet_links_are_for_operators_only() {
+#[test]
+fn who_may_only_look_finds_nothing_to_press() {
+    let pages = |project: &ProjectLink, empty: bool| {
+        let mut list = sample::list();
+        let mut keys = sample::keys();
+        let mut server = sample::server();
+        if empty {
+            (list.rows, keys.rows) = (vec![], vec![]);
+        }
+        (list.project, keys.project, server.live.project) =
+            (project.clone(), project.clone(), project.clone());
+        let mut parts: Vec<String> =
+            server.live.parts().expect("renders").into_iter().map(|(_, part)| part).collect();
+        let shell = sample::shell(Section::Servers, false);
+        parts.extend(
+            [ServersPage { shell, list }.render(), keys.render(), server.render()]
+                .map(|p| p.expect("renders")),
+        );
+        parts.concat()
+    };
+    let pressed = ["action=\"/projects/", "/servers/new\"", "/console\""];
+    let reader = ProjectLink { may_change: false, may_manage: false, ..sample::project() };
+    for empty in [false, true] {
+        let (all, none) = (pages(&sample::project(), empty), pages(&reader, empty));
+        for what in pressed {
+            assert!(all.contains(what), "a member finds {what}");
+            assert!(!none.contains(what), "a reader finds {what}");
+        }
+    }
+}
+
     let links = |operator| {
         let page = ServersPage { shell: sample::shell(Section::Servers, operator), list: sample::list() };
         page.render().expect("renders").contains("/fleet/")
