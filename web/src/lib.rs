@@ -48,7 +48,9 @@ pub use graph::{Graph, Range, Series, Unit};
 pub use icon::{Icon, icon};
 pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
-pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
+pub use members::{
+    AccountPage, Closing, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow,
+};
 pub use message::MessagePage;
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,

@@ -141,6 +141,8 @@ fn what_a_tenant_typed_is_never_markup() {
     };
     let mut account = sample::account();
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
+    account.shell.user.email = bad();
+    account.closing = Closing { password: field(), confirm: field(), refused: Some(bad()) };
     let mut gate = sample::gate();
     (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
     (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
@@ -191,8 +193,6 @@ fn a_secret_is_shown_only_when_there_is_one() {
 }
 
 #[test]
-fn fleet_links_are_for_operators_only() {
-#[test]
 fn who_may_only_look_finds_nothing_to_press() {
     let pages = |project: &ProjectLink, empty: bool| {
         let mut list = sample::list();
@@ -223,6 +223,8 @@ fn who_may_only_look_finds_nothing_to_press() {
     }
 }
 
+#[test]
+fn fleet_links_are_for_operators_only() {
     let links = |operator| {
         let page = ServersPage { shell: sample::shell(Section::Servers, operator), list: sample::list() };
         page.render().expect("renders").contains("/fleet/")

@@ -15,6 +15,7 @@ mod account;
 mod announcements;
 mod assets;
 mod audit;
+mod closing;
 mod console;
 mod cookies;
 mod create;
@@ -123,6 +124,8 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor/confirm", post(factor::confirm))
         .route("/account/second-factor/off", post(factor::off))
         .route("/account/projects", post(account::make_project))
+        .route("/account/export", get(closing::export))
+        .route("/account/close", post(closing::close))
         .route("/announcements/{id}/dismiss", post(announcements::dismiss))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)
