@@ -61,7 +61,9 @@ pub use graph::{Graph, Range, Series, Unit};
 pub use icon::{Icon, icon};
 pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
-pub use members::{AccountPage, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow};
+pub use members::{
+    AccountPage, Closing, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow,
+};
 pub use message::MessagePage;
 pub use networks::{
     Attached, NetworkForm, NetworkForms, NetworkPage, NetworkRow, NetworkView, NetworksPage, RouteRow,

@@ -115,6 +115,17 @@ pub struct FactorPage {
     pub codes: Vec<String>,
 }
 
+/// What was typed to close one's account.
+#[derive(Clone, Debug, Default)]
+pub struct Closing {
+    /// The password, which was wrong.
+    pub password: Field,
+    /// The address, typed to be sure.
+    pub confirm: Field,
+    /// Why it cannot be closed now.
+    pub refused: Option<String>,
+}
+
 /// The page of one's own account.
 #[derive(Clone, Debug, Template)]
 #[template(path = "account.html")]
@@ -133,4 +144,6 @@ pub struct AccountPage {
     pub project: Field,
     /// Whether a second factor is on.
     pub factor: bool,
+    /// What was typed to close the account.
+    pub closing: Closing,
 }

@@ -151,6 +151,8 @@ fn what_a_tenant_typed_is_never_markup() {
     };
     let mut account = sample::account();
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
+    account.shell.user.email = bad();
+    account.closing = Closing { password: field(), confirm: field(), refused: Some(bad()) };
     let mut gate = sample::gate();
     (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
     (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
@@ -200,6 +202,37 @@ fn a_secret_is_shown_only_when_there_is_one() {
     assert!(!page.render().expect("renders").contains("shown this once"));
     page.password = Some("correct-horse".into());
     assert!(page.render().expect("renders").contains("correct-horse"));
+}
+
+#[test]
+fn who_may_only_look_finds_nothing_to_press() {
+    let pages = |project: &ProjectLink, empty: bool| {
+        let mut list = sample::list();
+        let mut keys = sample::keys();
+        let mut server = sample::server();
+        if empty {
+            (list.rows, keys.rows) = (vec![], vec![]);
+        }
+        (list.project, keys.project, server.live.project) =
+            (project.clone(), project.clone(), project.clone());
+        let mut parts: Vec<String> =
+            server.live.parts().expect("renders").into_iter().map(|(_, part)| part).collect();
+        let shell = sample::shell(Section::Servers, false);
+        parts.extend(
+            [ServersPage { shell, list }.render(), keys.render(), server.render()]
+                .map(|p| p.expect("renders")),
+        );
+        parts.concat()
+    };
+    let pressed = ["action=\"/projects/", "/servers/new\"", "/console\""];
+    let reader = ProjectLink { may_change: false, may_manage: false, ..sample::project() };
+    for empty in [false, true] {
+        let (all, none) = (pages(&sample::project(), empty), pages(&reader, empty));
+        for what in pressed {
+            assert!(all.contains(what), "a member finds {what}");
+            assert!(!none.contains(what), "a reader finds {what}");
+        }
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, announcements, audit, gateways, hosts, images, members, name_servers, places, plans, policies, pools, ports,
-    projects, quotas, server_limits, servers, streams, tokens, users,
+    addresses, announcements, audit, closing, gateways, hosts, images, members, name_servers, places, plans,
+    policies, pools, ports, projects, quotas, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::audit::{Asked, scope};
@@ -296,6 +296,10 @@ enum Users {
     ResetPassword { user: Reference },
     /// Turn off the second factor of a user who lost it; all their sessions end.
     ResetSecondFactor { user: Reference },
+    /// Print everything that is kept about a user (id or e-mail address), secrets left out.
+    Export { user: Reference },
+    /// Close the account of a user, and projects that nobody else is in and that have no servers and no addresses.
+    Close { user: Reference },
 }
 
 #[derive(clap::Subcommand)]
@@ -509,6 +513,12 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Users(Users::ResetSecondFactor { user }) => {
             members::lose_factor(app, users::find(app, &user).await?.id).await.map(|()| Shown::Done)
         }
+        Command::Users(Users::Export { user }) => {
+            one(closing::document(app, users::find(app, &user).await?.id).await?)
+        }
+        Command::Users(Users::Close { user }) => {
+            one(closing::close(app, users::find(app, &user).await?.id).await?)
+        }
         Command::Settings(Settings::Show) => one(members::settings(app).await?),
         Command::Settings(Settings::Set(change)) => one(members::change_settings(app, change).await?),
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
@@ -538,10 +548,9 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         Command::Datacenters(Datacenters::List) => {
             list(places::datacenters(app).await?, &["id", "name", "location_id", "description"])
         }
-        Command::Announcements(Announcements::List) => list(
-            announcements::list(app).await?,
-            &["id", "kind", "location", "from", "until", "title"],
-        ),
+        Command::Announcements(Announcements::List) => {
+            list(announcements::list(app).await?, &["id", "kind", "location", "from", "until", "title"])
+        }
         Command::Announcements(Announcements::Create(new)) => one(announcements::create(app, new).await?),
         Command::Announcements(Announcements::Delete { id }) => {
             announcements::delete(app, id).await.map(|()| Shown::Done)
@@ -726,6 +735,8 @@ mod tests {
             "x announcements delete 3",
             "x settings show",
             "x users reset-second-factor a@b.example",
+            "x users export a@b.example --json",
+            "x users close a@b.example",
             "x settings set --sign-up open",
             "x projects members default",
             "x projects suspend default --reason unpaid",

@@ -11,6 +11,7 @@ pub(crate) mod addresses;
 mod announcements;
 mod audit;
 pub mod cli;
+mod closing;
 mod gateways;
 mod hosts;
 pub(crate) mod images;
@@ -66,6 +67,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(servers::router())
         .merge(tokens::router())
         .merge(users::router())
+        .merge(closing::router())
         .merge(tasks::router())
         .merge(announcements::router())
         .merge(server_limits::router())
@@ -122,6 +124,7 @@ mod tests {
             .merge(servers::router())
             .merge(tokens::router())
             .merge(users::router())
+            .merge(closing::router())
             .merge(upload::router())
             .merge(announcements::router())
             .merge(server_limits::router())

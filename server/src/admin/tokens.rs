@@ -144,10 +144,16 @@ pub(super) async fn list(app: &App, of: &Of) -> Result<Vec<Token>> {
 pub(super) async fn create(app: &App, new: NewToken) -> Result<MadeToken> {
     let owner = owner(app, &new.of).await?;
     if new.scopes.is_some() && owner.is_none() {
-        return Err(Error::invalid("scopes", "are for tokens of projects; this one is of the operators' API"));
+        return Err(Error::invalid(
+            "scopes",
+            "are for tokens of projects; this one is of the operators' API",
+        ));
     }
     if new.scopes.is_some() && new.writable.is_some() {
-        return Err(Error::invalid("writable", "cannot be given together with scopes, which say it themselves"));
+        return Err(Error::invalid(
+            "writable",
+            "cannot be given together with scopes, which say it themselves",
+        ));
     }
     let name = Title::parse("name", &new.name)?;
     let writable = new.writable.unwrap_or(!new.read_only);

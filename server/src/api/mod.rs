@@ -16,6 +16,7 @@ mod datacenters;
 mod dns_ptr;
 mod docs;
 mod envelope;
+mod export;
 mod firewalls;
 mod floating_ips;
 mod images;
@@ -34,11 +35,13 @@ use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use berth::{
-    Announcement, AuditEntry, Limits as ServerLimits, Quotas, audit_filter, audit_lines, wanted as wanted_limits,
+    Announcement, AuditEntry, Limits as ServerLimits, Quotas, audit_filter, audit_lines,
+    wanted as wanted_limits,
 };
 pub(crate) use body::Raw;
 pub use body::{Body, Id, MAX_BODY};
 pub use docs::{ErrorResponse, Problems};
+pub(crate) use export::exported;
 pub use query::{Listing, Meta, Query};
 pub use shell::{method_not_allowed, not_found, shell, traced};
 

@@ -60,7 +60,7 @@ pub(super) async fn insert_for(tx: &mut PgConnection, name: &str, owner: UserId)
 pub async fn create(db: &PgPool, name: &Title) -> Result<Project> {
     let made = sqlx::query_as!(
         Project,
-        "insert into projects (name) select $1 where not exists (select 1 from projects where name = $1)
+        "insert into projects (name) select $1 where not exists (select 1 from projects where name = $1 and closed_at is null)
          returning id, name, created_at, suspended_reason",
         name.as_str()
     );
@@ -70,16 +70,19 @@ pub async fn create(db: &PgPool, name: &Title) -> Result<Project> {
 
 /// All projects, by id; for operators.
 pub async fn list(db: &PgPool) -> Result<Vec<Project>> {
-    Ok(sqlx::query_as!(Project, "select id, name, created_at, suspended_reason from projects order by id")
-        .fetch_all(db)
-        .await?)
+    Ok(sqlx::query_as!(
+        Project,
+        "select id, name, created_at, suspended_reason from projects where closed_at is null order by id"
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// The oldest project with this name; for operators.
 pub async fn find(db: &PgPool, name: &str) -> Result<Option<Project>> {
     let found = sqlx::query_as!(
         Project,
-        "select id, name, created_at, suspended_reason from projects where name = $1 order by id limit 1",
+        "select id, name, created_at, suspended_reason from projects where name = $1 and closed_at is null order by id limit 1",
         name
     );
     Ok(found.fetch_optional(db).await?)
@@ -89,7 +92,7 @@ pub async fn find(db: &PgPool, name: &str) -> Result<Option<Project>> {
 pub async fn of_user(db: &PgPool, user: UserId) -> Result<Vec<(Project, Role)>> {
     let all = sqlx::query!(
         "select p.id, p.name, p.created_at, p.suspended_reason, m.role from projects p join memberships m on m.project_id = p.id
-         where m.user_id = $1 order by p.name",
+         where m.user_id = $1 and p.closed_at is null order by p.name",
         user.0
     );
     let all = all.fetch_all(db).await?.into_iter().map(|r| {

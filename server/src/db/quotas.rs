@@ -2,7 +2,8 @@
 //!
 //! Whoever makes something that is counted, or makes it larger, takes the project's row by [`hold`] before anything else,
 //! writes, and then has [`Room::check`] look at the sums. Since the row is held until the commit, those that come at the
-//! same time look one after the other, each at what those before have written; and who is refused rolls everything back.
+//! same time look one after the other, each at what those before have written; and who is refused rolls everything back. Where a
+//! project has no quota the row is only shared, and nobody waits.
 
 use sqlx::{PgConnection, PgPool};
 
@@ -49,9 +50,38 @@ impl Change {
     }
 }
 
-/// Takes the project's row, before any other row: until the transaction ends nobody else makes something in this project,
-/// and its firewalls stay as they are.
+/// Takes the project's row, before any other row: until the transaction ends its quota and its firewalls stay as they are, and
+/// nobody else makes something in a project that has a quota.
+///
+/// # Errors
+/// `conflict` when a quota was given to the project just now, or others had its row for too long.
 pub(super) async fn hold(tx: &mut PgConnection, project: ProjectId) -> Result<Room> {
+    let limited = sqlx::query_scalar!(
+        r#"select num_nonnulls(quota_servers, quota_cpu_milli, quota_memory_bytes, quota_disk_bytes, quota_addresses,
+                               quota_prefixes) > 0 as "limited!"
+           from projects where id = $1"#,
+        project.0
+    );
+    if !limited.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound("project"))? {
+        let quota = sqlx::query_as!(
+            Quota,
+            "select quota_servers as servers, quota_cpu_milli as cpu_milli, quota_memory_bytes as memory_bytes,
+                    quota_disk_bytes as disk_bytes, quota_addresses as addresses, quota_prefixes as prefixes
+             from projects where id = $1 for share",
+            project.0
+        );
+        let quota = quota.fetch_one(&mut *tx).await.map_err(busy)?;
+        return match quota.is_endless() {
+            true => Ok(Room { project, quota, before: Amounts::default() }),
+            false => Err(Error::Conflict("the project's quota was changed just now; try again".into())),
+        };
+    }
+    let quota = taken(tx, project).await?;
+    Ok(Room { project, quota, before: usage(tx, project).await? })
+}
+
+/// Takes the project's row for oneself.
+async fn taken(tx: &mut PgConnection, project: ProjectId) -> Result<Quota> {
     let quota = sqlx::query_as!(
         Quota,
         "select quota_servers as servers, quota_cpu_milli as cpu_milli, quota_memory_bytes as memory_bytes,
@@ -59,12 +89,28 @@ pub(super) async fn hold(tx: &mut PgConnection, project: ProjectId) -> Result<Ro
          from projects where id = $1 for no key update",
         project.0
     );
-    let quota = quota.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound("project"))?;
-    let before = if quota.is_endless() { Amounts::default() } else { usage(tx, project).await? };
-    Ok(Room { project, quota, before })
+    quota.fetch_optional(tx).await.map_err(busy)?.ok_or(Error::NotFound("project"))
+}
+
+/// Says of a row that others had for too long what programs understand: that they may try again.
+fn busy(e: sqlx::Error) -> Error {
+    match &e {
+        sqlx::Error::Database(db) if db.code().as_deref() == Some("55P03") => {
+            Error::Conflict("too much is made in this project at the same time; try again".into())
+        }
+        _ => e.into(),
+    }
 }
 
 impl Room {
+    /// Refuses what would make it more than it may be, before the work is done. What holds is [`Room::check`].
+    ///
+    /// # Errors
+    /// `resource_limit_exceeded` with the figures.
+    pub(super) fn admits(&self, more: Amounts) -> Result<()> {
+        check(&self.quota, &self.before, &(self.before + more))
+    }
+
     /// Refuses what this transaction has written, when the project has more by it than it may.
     ///
     /// # Errors
@@ -105,7 +151,7 @@ pub async fn get(db: &PgPool, project: ProjectId) -> Result<(Quota, Amounts)> {
 /// Changes what a project may have. What it has above that stays.
 pub async fn set(db: &PgPool, project: ProjectId, change: &Change) -> Result<()> {
     let mut tx = db.begin().await?;
-    let quota = change.on(hold(&mut tx, project).await?.quota);
+    let quota = change.on(taken(&mut tx, project).await?);
     sqlx::query!(
         "update projects set quota_servers = $2, quota_cpu_milli = $3, quota_memory_bytes = $4, quota_disk_bytes = $5,
                 quota_addresses = $6, quota_prefixes = $7

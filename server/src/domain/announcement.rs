@@ -83,11 +83,11 @@ impl Span {
     /// The error names the field `until`.
     pub fn new(from: Option<DateTime<Utc>>, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<Self> {
         let from = from.unwrap_or(now);
-        if until <= from {
-            return Err(Error::invalid("until", "must be later than from"));
-        }
         if until <= now {
             return Err(Error::invalid("until", "is over already"));
+        }
+        if until <= from {
+            return Err(Error::invalid("until", "must be later than from"));
         }
         Ok(Self { from, until })
     }

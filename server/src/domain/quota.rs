@@ -63,6 +63,21 @@ pub struct Amounts {
     pub prefixes: i64,
 }
 
+impl std::ops::Add for Amounts {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            servers: self.servers + more.servers,
+            cpu_milli: self.cpu_milli + more.cpu_milli,
+            memory_bytes: self.memory_bytes + more.memory_bytes,
+            disk_bytes: self.disk_bytes + more.disk_bytes,
+            addresses: self.addresses + more.addresses,
+            prefixes: self.prefixes + more.prefixes,
+        }
+    }
+}
+
 impl Amounts {
     /// How much of this.
     #[must_use]

@@ -53,10 +53,14 @@ pub fn parse_sources<T: AsRef<str>>(field: &str, texts: &[T]) -> Result<Vec<IpNe
     let mut all = Vec::new();
     for text in texts {
         let text = text.as_ref().trim();
-        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-            let shown: String = text.chars().take(50).collect();
-            Error::invalid(field, format!("'{shown}' is neither an address nor a network such as 192.0.2.0/24"))
-        })?;
+        let net =
+            text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+                let shown: String = text.chars().take(50).collect();
+                Error::invalid(
+                    field,
+                    format!("'{shown}' is neither an address nor a network such as 192.0.2.0/24"),
+                )
+            })?;
         if net.trunc() != net {
             let message = format!("'{net}' has bits beyond its prefix; the network is {}", net.trunc());
             return Err(Error::invalid(field, message));

@@ -140,7 +140,8 @@ impl Scopes {
     pub fn parse<T: AsRef<str>>(field: &str, texts: &[T]) -> Result<Self> {
         let mut all = BTreeMap::new();
         for text in texts {
-            let Scope { resource, access } = parse(text.as_ref()).ok_or_else(|| unknown(field, text.as_ref()))?;
+            let Scope { resource, access } =
+                parse(text.as_ref()).ok_or_else(|| unknown(field, text.as_ref()))?;
             let now = all.entry(resource).or_insert(access);
             *now = access.max(*now);
         }
@@ -165,7 +166,10 @@ impl Scopes {
     /// As [`Scopes::parse`] reads them.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.0.iter().map(|(resource, access)| Scope { resource: *resource, access: *access }.to_string()).collect()
+        self.0
+            .iter()
+            .map(|(resource, access)| Scope { resource: *resource, access: *access }.to_string())
+            .collect()
     }
 }
 
@@ -233,10 +237,24 @@ mod tests {
     #[test]
     fn scopes_are_read_strictly_and_the_larger_holds() {
         let read = |texts: &[&str]| Scopes::parse("scopes", texts).map(|scopes| scopes.names());
-        assert_eq!(read(&["keys:read", " servers:read", "servers:write"]).unwrap(), ["servers:write", "keys:read"]);
+        assert_eq!(
+            read(&["keys:read", " servers:read", "servers:write"]).unwrap(),
+            ["servers:write", "keys:read"]
+        );
         assert_eq!(read(&["servers:write", "servers:read"]).unwrap(), ["servers:write"]);
-        for bad in [&[][..], &[""], &["servers"], &["servers:"], &["servers:all"], &["Servers:read"], &["root:read"],
-                    &["audit:write"], &["guests:read"], &["servers:read:write"], &["servers:read", "x"]] {
+        for bad in [
+            &[][..],
+            &[""],
+            &["servers"],
+            &["servers:"],
+            &["servers:all"],
+            &["Servers:read"],
+            &["root:read"],
+            &["audit:write"],
+            &["guests:read"],
+            &["servers:read:write"],
+            &["servers:read", "x"],
+        ] {
             let error = read(bad).unwrap_err().to_string();
             assert!(error.contains("'scopes'") && error.contains("servers:read"), "{bad:?}: {error}");
         }

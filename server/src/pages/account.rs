@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use berth_web::{AccountPage, Field, Notice, Section, SessionRow, When};
+use berth_web::{AccountPage, Closing, Field, Notice, Section, SessionRow, When};
 use chrono::Utc;
 
 use super::cookies;
@@ -19,10 +19,11 @@ use crate::error::{Error, Result};
 
 /// What was typed, where it did not do.
 #[derive(Default)]
-struct Typed {
-    current: Field,
-    new: Field,
-    project: Field,
+pub(super) struct Typed {
+    pub(super) current: Field,
+    pub(super) new: Field,
+    pub(super) project: Field,
+    pub(super) closing: Closing,
 }
 
 /// `GET /account`.
@@ -31,7 +32,7 @@ pub(super) async fn page(who: SignedIn, State(app): State<App>) -> Result<Respon
     Ok((told, show(&app, &who, Typed::default()).await?).into_response())
 }
 
-async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page<AccountPage>> {
+pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page<AccountPage>> {
     let now = Utc::now();
     let row = |s: sessions::Seen| SessionRow {
         id: s.id,
@@ -49,6 +50,7 @@ async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page<AccountPag
         new: typed.new,
         sessions: sessions::list(&app.db, who.id, &who.cookie).await?.into_iter().map(row).collect(),
         project: typed.project,
+        closing: typed.closing,
         factor: matches!(factors::get(&app.db, who.id).await?, Factor::On(_)),
     }))
 }

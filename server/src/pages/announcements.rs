@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use berth_web::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Banner, Field, Notice, Section, When};
+use berth_web::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Banner, Notice, Section, When};
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::cookies;
@@ -56,9 +56,7 @@ pub(super) async fn make(
             announcements::create(&app.db, &new, location).await?;
             Ok(told(&app, Notice::AnnouncementMade))
         }
-        Err(form) => {
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&app, &who, *form).await?).into_response())
-        }
+        Err(form) => Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&app, &who, *form).await?).into_response()),
     }
 }
 
@@ -117,7 +115,8 @@ fn minute(text: &str) -> Result<DateTime<Utc>> {
     let formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"];
     let time = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
     let time = time.filter(|time| ("1970-01-01 00:00"..="9999").contains(&&*time.to_string()));
-    time.map(|time| time.and_utc()).ok_or_else(|| Error::invalid("time", "must be a time such as 2027-02-09T12:00, UTC"))
+    time.map(|time| time.and_utc())
+        .ok_or_else(|| Error::invalid("time", "must be a time such as 2027-02-09T12:00, UTC"))
 }
 
 fn told(app: &App, notice: Notice) -> Response {

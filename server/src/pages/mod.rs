@@ -18,6 +18,7 @@ mod assets;
 mod audit;
 mod blame;
 mod choose;
+mod closing;
 mod console;
 mod cookies;
 mod create;
@@ -209,6 +210,8 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor/off", post(factor::off))
         .route("/account/projects", post(account::make_project))
         .route("/account/acting/end", post(operators::acting::end))
+        .route("/account/export", get(closing::export))
+        .route("/account/close", post(closing::close))
         .route("/announcements/{id}/dismiss", post(announcements::dismiss))
         .route("/theme", post(sign_in::theme))
         .nest("/projects/{project}", project)

@@ -67,7 +67,9 @@ fn read(fields: &Fields) -> Result<(Title, Reach), Box<TokenForm>> {
     let networks: Vec<&str> = sources.split([' ', ',', '\n', '\t']).filter(|part| !part.is_empty()).collect();
     let networks = parse_sources("sources", &networks);
     match (name, scopes, expires_at, networks) {
-        (Ok(name), Ok(scopes), Ok(expires_at), Ok(sources)) => Ok((name, Reach { scopes, expires_at, sources })),
+        (Ok(name), Ok(scopes), Ok(expires_at), Ok(sources)) => {
+            Ok((name, Reach { scopes, expires_at, sources }))
+        }
         (name, scopes, expires_at, networks) => Err(Box::new(TokenForm {
             name: typed(fields.get("name"), name.err()),
             access: typed(access, scopes.err()),

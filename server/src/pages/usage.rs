@@ -30,7 +30,11 @@ pub(super) async fn page(member: Member, State(app): State<App>) -> Result<impl 
 fn load(what: Counted, used: i64, most: i64) -> Load {
     let text = format!("{} of {}", figure(what, used), figure(what, most));
     // Of nothing, nothing is left.
-    if most == 0 { Load::of(name(what), 1.0, 1.0, text) } else { Load::of(name(what), used as f64, most as f64, text) }
+    if most == 0 {
+        Load::of(name(what), 1.0, 1.0, text)
+    } else {
+        Load::of(name(what), used as f64, most as f64, text)
+    }
 }
 
 fn name(what: Counted) -> &'static str {

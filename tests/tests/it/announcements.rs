@@ -90,9 +90,12 @@ async fn operators_write_them_on_a_page_or_are_told_what_is_wrong() {
     let operator = signed_in(&w, "op@berth.example", true, &[]).await;
     let page = "/fleet/announcements";
     assert!(operator.get(page).await.expect(200).contains("Nothing was told yet"));
-    let wrong = [("title", ""), ("text", "<b>x</b>"), ("kind", "news"), ("from", "x"), ("until", "2020-01-01T00:00")];
+    let wrong =
+        [("title", ""), ("text", "<b>x</b>"), ("kind", "news"), ("from", "x"), ("until", "2020-01-01T00:00")];
     let told = operator.post(page, &wrong).await.expect(422);
-    for text in ["must be one line", "must be info, warning", "must be a time", "is over already", "&#60;b&#62;x"] {
+    for text in
+        ["must be one line", "must be info, warning", "must be a time", "is over already", "&#60;b&#62;x"]
+    {
         assert!(told.contains(text), "{text}: {told}");
     }
     let right = [

@@ -9,6 +9,7 @@ mod browser; // the pages in a real browser
 mod capacity; // many at once
 mod certificates; // what an agent believes, keeps and renews
 mod clients; // the stock hcloud CLI and hcloud-python
+mod closing; // what is kept about a person, and the end of an account
 mod console; // the serial console, from the ticket to the guest
 mod dashboard; // the pages: who may see and do what, forms, the event stream
 mod errors; // every kind of bad input

@@ -50,7 +50,8 @@ async fn every_route_has_one_scope_and_is_closed_without_it() {
         if !path.starts_with("/v1/") && !path.starts_with("/berth/v1/") {
             continue;
         }
-        for method in ["get", "put", "post", "patch", "delete"].into_iter().filter(|m| item.get(m).is_some()) {
+        for method in ["get", "put", "post", "patch", "delete"].into_iter().filter(|m| item.get(m).is_some())
+        {
             let (url, writes) = (fill(path), method != "get");
             let body = ["post", "put", "patch"].contains(&method).then(|| body_for(path).to_string());
             let method: Method = method.to_uppercase().parse().expect("a method");
@@ -62,7 +63,10 @@ async fn every_route_has_one_scope_and_is_closed_without_it() {
                     continue;
                 }
                 let told = answer.refused(403, "forbidden").to_string();
-                assert!(told.contains(&format!("lacks the scope {}:", resource.name())), "{method} {path}: {told}");
+                assert!(
+                    told.contains(&format!("lacks the scope {}:", resource.name())),
+                    "{method} {path}: {told}"
+                );
                 closed.push(*resource);
                 assert_ne!(ask(only).await.status, 403, "{method} {path} with {resource:?} alone");
                 if let Some(read) = read {

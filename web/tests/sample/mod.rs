@@ -579,7 +579,11 @@ pub(crate) fn usage() -> UsagePage {
     };
     UsagePage {
         shell: shell(Section::Usage, false),
-        rows: vec![row("Servers", 3.0, Some(10.0)), row("IPv4 addresses", 4.0, Some(4.0)), row("CPU", 6.0, None)],
+        rows: vec![
+            row("Servers", 3.0, Some(10.0)),
+            row("IPv4 addresses", 4.0, Some(4.0)),
+            row("CPU", 6.0, None),
+        ],
     }
 }
 
@@ -620,6 +624,7 @@ pub(crate) fn account() -> AccountPage {
         sessions: vec![session(1, "Firefox 145 on Linux", true), session(2, "Safari on iPhone", false)],
         project: Field::default(),
         factor: true,
+        closing: Closing::default(),
     }
 }
 

@@ -8,8 +8,8 @@
 //! their ids) and waits for addresses instead of passing over locked ones, so its answer is exact: a request is refused
 //! for want of room only when committed rows leave none.
 //!
-//! Nothing is reserved by a request that fails: there is no step outside the transaction. Requests of one project come one
-//! after the other (`db/quotas`), so that its quota holds.
+//! Nothing is reserved by a request that fails: there is no step outside the transaction. Requests of a project
+//! that has a quota come one after the other (`db/quotas`), so that it holds.
 
 use berth_proto::Power;
 use sqlx::PgConnection;
@@ -30,6 +30,7 @@ use crate::domain::family::Family;
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::placement::{Candidate, Resources, choose};
+use crate::domain::quota::Amounts;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{FirewallId, HostId, LocationId, NetworkId, PrimaryIpId, ProjectId, VpsId};
@@ -156,6 +157,8 @@ async fn attempt_create(
 ) -> Result<Option<(VpsId, Vec<i64>, Action)>> {
     let mut tx = app.db.begin().await?;
     let quota = quotas::hold(&mut tx, project).await?; // firewalls stand still by that as well
+    let Resources { cpu_milli, memory_bytes, disk_bytes, .. } = order.need.resources;
+    quota.admits(Amounts { servers: 1, cpu_milli, memory_bytes, disk_bytes, ..Amounts::default() })?;
     networks::hold_all(&mut tx, project, &new.networks).await?;
     if exact {
         let all =

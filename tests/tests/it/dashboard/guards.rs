@@ -26,7 +26,7 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 157] = [
+const GUARDED: [(&str, &str, Need); 159] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
@@ -163,6 +163,8 @@ const GUARDED: [(&str, &str, Need); 157] = [
     ("POST", "/account/sessions/end", SignedIn),
     ("POST", "/account/sessions/{id}/end", SignedIn),
     ("POST", "/account/projects", SignedIn),
+    ("GET", "/account/export", SignedIn),
+    ("POST", "/account/close", SignedIn),
     ("GET", "/account/second-factor", SignedIn),
     ("POST", "/account/second-factor", SignedIn),
     ("POST", "/account/second-factor/confirm", SignedIn),
