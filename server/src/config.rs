@@ -80,7 +80,13 @@ pub struct Config {
     )]
     pub mail_from: String,
     /// Networks beside the public internet that webhooks may reach, separated by commas.
-    #[arg(long, env = "BERTH_WEBHOOK_NETWORKS", value_delimiter = ',', global = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        env = "BERTH_WEBHOOK_NETWORKS",
+        value_delimiter = ',',
+        global = true,
+        help_heading = "Settings"
+    )]
     pub webhook_networks: Vec<ipnet::IpNet>,
     /// First start only: addresses for VPSes that leave their host by source NAT.
     #[arg(

@@ -59,10 +59,14 @@ impl Poster {
         let answer = self.send(hook, id, news).await;
         let took_ms = i32::try_from(clock.elapsed().as_millis()).unwrap_or(i32::MAX);
         match answer {
-            Ok(status) if (200..300).contains(&status) => Outcome { took_ms, status: Some(status), error: None },
-            Ok(status) => {
-                Outcome { took_ms, status: Some(status), error: Some(format!("answered with {status}, not 2xx")) }
+            Ok(status) if (200..300).contains(&status) => {
+                Outcome { took_ms, status: Some(status), error: None }
             }
+            Ok(status) => Outcome {
+                took_ms,
+                status: Some(status),
+                error: Some(format!("answered with {status}, not 2xx")),
+            },
             Err(why) => Outcome { took_ms, status: None, error: Some(why) },
         }
     }
@@ -71,7 +75,8 @@ impl Poster {
         // What was right when it was written may be wrong with today's settings.
         let target = Target::parse(&hook.url, &self.besides).map_err(|e| e.to_string())?;
         let (now, body) = (Utc::now().timestamp(), body(news));
-        let signed = signature(&hook.secret, id, now, &body).ok_or("the webhook's secret is damaged: make a new webhook")?;
+        let signed = signature(&hook.secret, id, now, &body)
+            .ok_or("the webhook's secret is damaged: make a new webhook")?;
         let request = self
             .http
             .post(target.url().clone())

@@ -38,7 +38,8 @@ pub(crate) async fn run() {
     w.sql("update hosts set cpu_overcommit = 100").await;
     let clock = Instant::now();
     let order = async |n: i64| w.running(&w.create(&format!("web-{n:04}")).await).await;
-    let made: Vec<i64> = stream::iter(0..HOSTS as i64 * EACH).map(order).buffer_unordered(WAVE).collect().await;
+    let made: Vec<i64> =
+        stream::iter(0..HOSTS as i64 * EACH).map(order).buffer_unordered(WAVE).collect().await;
     let one = made[0];
     let took = clock.elapsed().as_secs_f64();
     println!("\npages: {} VPSes of one project on {HOSTS} simulated hosts, made in {took:.0} s", made.len());
@@ -74,7 +75,8 @@ pub(crate) async fn run() {
             missed.push(page.as_str());
         }
     }
-    let verdict = if missed.is_empty() { "met".to_owned() } else { format!("MISSED by {}", missed.join(", ")) };
+    let verdict =
+        if missed.is_empty() { "met".to_owned() } else { format!("MISSED by {}", missed.join(", ")) };
     println!("aim: every page under {AIM_MS} ms: {verdict}");
     first_load(&browser, &pages[0]).await;
     w.finish().await;
@@ -83,7 +85,8 @@ pub(crate) async fn run() {
 /// An operator who is a member of the project, signed in.
 async fn operator(w: &World) -> Browser {
     let app = w.app();
-    let (email, password) = (Email::parse(EMAIL).expect("address"), Password::parse(PASSWORD).expect("password"));
+    let (email, password) =
+        (Email::parse(EMAIL).expect("address"), Password::parse(PASSWORD).expect("password"));
     let user = db::users::create(&app.db, &app.passwords, &email, "", &password, true).await.expect("user");
     let mine = db::projects::find(&app.db, "mine").await.expect("projects").expect("the project");
     db::projects::add_member(&app.db, ProjectId(mine.id.0), user.id, Role::Owner).await.expect("member");
@@ -103,7 +106,8 @@ async fn first_load(browser: &Browser, page: &str) {
         let (plain, sent) = (browser.get(&path).await, load(browser, &path).await);
         println!("{path:<48} {sent:>9} bytes, {} unpacked", plain.body.len());
         total += sent;
-        let named = plain.body.split("/assets/").skip(1).filter_map(|rest| rest.split(['"', ')', '#', '\'']).next());
+        let named =
+            plain.body.split("/assets/").skip(1).filter_map(|rest| rest.split(['"', ')', '#', '\'']).next());
         next.extend(named.filter(|name| !name.contains("licences")).map(|name| format!("/assets/{name}")));
     }
     let verdict = if total < AIM_BYTES { "met" } else { "MISSED" };

@@ -28,8 +28,8 @@ mod labels;
 mod limits;
 mod members;
 mod message;
-mod operators;
 mod networks;
+mod operators;
 mod server;
 mod server_network;
 mod servers;
@@ -79,7 +79,7 @@ pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
 pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
-pub use servers::{ServerList, ServerRow, ServersPage};
+pub use servers::{ServerFilter, ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{ServerRequest, cli, curl, quote};
 pub use status::Status;

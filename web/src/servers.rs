@@ -2,7 +2,8 @@
 
 use askama::Template;
 
-use crate::format::{Load, When};
+use crate::form::Pager;
+use crate::format::{Field, Load, When};
 use crate::shell::{ProjectLink, Shell};
 use crate::status::Status;
 
@@ -42,8 +43,31 @@ pub struct ServerRow {
 pub struct ServerList {
     /// The project.
     pub project: ProjectLink,
-    /// Its servers.
+    /// Those of its servers that are shown.
     pub rows: Vec<ServerRow>,
+    /// Whether only some were looked for.
+    pub searched: bool,
+    /// Whether they can be chosen, to do something with many at once.
+    pub choosing: bool,
+    /// The others.
+    pub pager: Pager,
+}
+
+/// What somebody looks for.
+#[derive(Clone, Debug, Default)]
+pub struct ServerFilter {
+    /// Part of the name.
+    pub name: Field,
+    /// A label selector.
+    pub label: Field,
+    /// A status; empty: any.
+    pub status: String,
+    /// The name of a location; empty: any.
+    pub location: String,
+    /// All statuses.
+    pub statuses: Vec<&'static str>,
+    /// All locations.
+    pub locations: Vec<String>,
 }
 
 #[derive(Template)]
@@ -74,4 +98,10 @@ pub struct ServersPage {
     pub shell: Shell,
     /// The list.
     pub list: ServerList,
+    /// What is looked for.
+    pub filter: ServerFilter,
+    /// Where the list is told of news; none: it stands still.
+    pub stream: Option<String>,
+    /// The same list with boxes to choose servers by, or without them again.
+    pub choose: String,
 }

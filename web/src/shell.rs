@@ -130,6 +130,12 @@ pub enum Notice {
     ServerDeleting,
     /// A power command was accepted.
     PowerAccepted,
+    /// A power command was accepted for some of many.
+    PowerPartly,
+    /// A power command was accepted for none of many.
+    PowerRefused,
+    /// Nothing was chosen to do something with.
+    NothingChosen,
     /// Another plan was accepted.
     ResizeAccepted,
     /// Another restart policy was accepted.
@@ -221,9 +227,20 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 46] = [
+    const ALL: [(Self, &'static str, &'static str); 49] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
+        (
+            Self::PowerPartly,
+            "power-partly",
+            "The command was sent for some of the servers; for the others it does not fit to what they are doing.",
+        ),
+        (
+            Self::PowerRefused,
+            "power-refused",
+            "The command fits to none of these servers as they are now; nothing was sent.",
+        ),
+        (Self::NothingChosen, "nothing-chosen", "No server was chosen, so nothing was sent."),
         (Self::ResizeAccepted, "resize-accepted", "The new plan was sent to the server's host."),
         (Self::RestartPolicyChanged, "restart-policy-changed", "The server's restart policy was changed."),
         (
@@ -252,7 +269,11 @@ impl Notice {
         (Self::TokenDeleted, "token-deleted", "The API token was deleted and does not work any more."),
         (Self::WebhookChanged, "webhook-changed", "The webhook was changed."),
         (Self::WebhookTried, "webhook-tried", "It was sent. What the receiver answered is below."),
-        (Self::WebhookDeleted, "webhook-deleted", "The webhook was deleted. Nothing is posted to it any more."),
+        (
+            Self::WebhookDeleted,
+            "webhook-deleted",
+            "The webhook was deleted. Nothing is posted to it any more.",
+        ),
         (Self::RoleChanged, "role-changed", "The member's role was changed."),
         (Self::MemberRemoved, "member-removed", "The member is out of the project."),
         (

@@ -64,6 +64,11 @@ fn what_a_tenant_typed_is_never_markup() {
     (row.name, row.image, row.plan, row.specs, row.location) = (bad(), bad(), bad(), bad(), bad());
     (row.fault, row.ipv4, row.labels) = (Some(bad()), Some(bad()), vec![bad()]);
 
+    let mut servers = sample::servers_page(shell.clone(), list);
+    (servers.filter.name, servers.filter.label) = (field(), field());
+    servers.filter.locations = vec![bad(), bad()];
+    (servers.stream, servers.choose) = (Some(bad()), bad());
+
     let mut server = sample::server();
     server.live.server.name = bad();
     server.live.server.labels = vec![bad()];
@@ -166,7 +171,7 @@ fn what_a_tenant_typed_is_never_markup() {
         mails: true,
     };
     let pages = [
-        ServersPage { shell: shell.clone(), list }.render(),
+        servers.render(),
         ServerPage { shell: shell.clone(), ..server }.render(),
         CreatePage { shell: shell.clone(), project: project.clone(), ..create }.render(),
         ConsolePage { shell, project, id: 1, name: bad() }.render(),
@@ -219,7 +224,7 @@ fn who_may_only_look_finds_nothing_to_press() {
             server.live.parts().expect("renders").into_iter().map(|(_, part)| part).collect();
         let shell = sample::shell(Section::Servers, false);
         parts.extend(
-            [ServersPage { shell, list }.render(), keys.render(), server.render()]
+            [sample::servers_page(shell, list).render(), keys.render(), server.render()]
                 .map(|p| p.expect("renders")),
         );
         parts.concat()
@@ -238,7 +243,7 @@ fn who_may_only_look_finds_nothing_to_press() {
 #[test]
 fn fleet_links_are_for_operators_only() {
     let links = |operator| {
-        let page = ServersPage { shell: sample::shell(Section::Servers, operator), list: sample::list() };
+        let page = sample::servers_page(sample::shell(Section::Servers, operator), sample::list());
         page.render().expect("renders").contains("/fleet/")
     };
     assert!(links(true) && !links(false));
@@ -255,7 +260,7 @@ fn whoever_is_in_anothers_stead_is_told_so() {
 #[test]
 fn the_switcher_is_there_only_for_more_than_one_project() {
     let mut shell = sample::shell(Section::Servers, false);
-    let page = |shell| ServersPage { shell, list: sample::list() }.render().expect("renders");
+    let page = |shell| sample::servers_page(shell, sample::list()).render().expect("renders");
     assert!(!page(shell.clone()).contains("/projects/2/servers"));
     shell.projects.push(ProjectLink { id: 2, name: "second".into(), ..sample::project() });
     assert!(page(shell).contains("/projects/2/servers"));

@@ -123,8 +123,11 @@ pub async fn create(
     let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     let mut tx = db.begin().await?;
     // Serialises with others that are made at the same time.
-    sqlx::query!("select id from projects where id = $1 for no key update", project.0).fetch_one(&mut *tx).await?;
-    let count = sqlx::query_scalar!(r#"select count(*) as "n!" from webhooks where project_id = $1"#, project.0);
+    sqlx::query!("select id from projects where id = $1 for no key update", project.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    let count =
+        sqlx::query_scalar!(r#"select count(*) as "n!" from webhooks where project_id = $1"#, project.0);
     if count.fetch_one(&mut *tx).await? >= MOST {
         return Err(Error::LimitExceeded(format!("a project has at most {MOST} webhooks")));
     }

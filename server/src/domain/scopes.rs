@@ -103,9 +103,7 @@ impl Resource {
             | Self::Firewalls
             | Self::Addresses
             | Self::Keys
-            | Self::Events => {
-                &[Access::Read, Access::Write]
-            }
+            | Self::Events => &[Access::Read, Access::Write],
             Self::Images | Self::Actions | Self::Catalog | Self::Audit | Self::Project => &[Access::Read],
         }
     }

@@ -25,6 +25,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Running,
+        Self::Initializing,
+        Self::Starting,
+        Self::Stopping,
+        Self::Off,
+        Self::Deleting,
+        Self::Unknown,
+    ];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

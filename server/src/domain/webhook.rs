@@ -79,7 +79,10 @@ impl Kind {
         let (thing, what) = raw.split_once('.').map_or((raw, None), |(thing, what)| (thing, Some(what)));
         if raw.len() > 60 || !word(thing) || what.is_some_and(|what| !word(what)) {
             let shown: String = raw.chars().take(60).collect();
-            return Err(Error::invalid(field, format!("'{shown}' is no kind of event; 'server' and 'action.error' are")));
+            return Err(Error::invalid(
+                field,
+                format!("'{shown}' is no kind of event; 'server' and 'action.error' are"),
+            ));
         }
         Ok(Self(raw.to_owned()))
     }
@@ -167,13 +170,42 @@ mod tests {
     #[test]
     fn only_the_public_internet_is_called() {
         for inside in [
-            "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "0.1.2.3",
-            "192.0.0.8", "198.18.0.1", "224.0.0.1", "255.255.255.255", "203.0.113.9", "::", "::1", "fe80::1", "fd00::1",
-            "ff02::1", "::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "2001::1", "2001:db8::1", "3fff::1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "203.0.113.9",
+            "::",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001::1",
+            "2001:db8::1",
+            "3fff::1",
         ] {
             assert!(!is_public(inside.parse().unwrap()), "{inside}");
         }
-        for outside in ["1.1.1.1", "100.128.0.1", "198.20.0.1", "2606:4700::1111", "2001:4860:4860::8888", "::ffff:8.8.8.8"] {
+        for outside in [
+            "1.1.1.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2001:4860:4860::8888",
+            "::ffff:8.8.8.8",
+        ] {
             assert!(is_public(outside.parse().unwrap()), "{outside}");
         }
         let besides = ["10.1.0.0/16".parse().unwrap()];
@@ -185,9 +217,19 @@ mod tests {
     #[test]
     fn urls_that_lead_nowhere_good_are_refused() {
         for bad in [
-            "", "example.com", "ftp://example.com/", "file:///etc/passwd", "https://", "https://me:secret@example.com/",
-            "https://example.com/#x", "http://127.0.0.1/", "http://0x7f.1/", "http://2130706433/", "http://[::1]/",
-            "http://[::ffff:169.254.169.254]/", "http://0/",
+            "",
+            "example.com",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "https://",
+            "https://me:secret@example.com/",
+            "https://example.com/#x",
+            "http://127.0.0.1/",
+            "http://0x7f.1/",
+            "http://2130706433/",
+            "http://[::1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://0/",
         ] {
             assert!(Target::parse(bad, &[]).is_err(), "{bad}");
         }

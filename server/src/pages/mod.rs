@@ -35,8 +35,8 @@ mod life;
 mod limits;
 mod members;
 mod names;
-mod operators;
 mod networks;
+mod operators;
 mod preview;
 mod resize;
 mod server;
@@ -80,6 +80,7 @@ pub fn router(app: App) -> Router {
     let project = Router::new()
         .route("/servers", get(servers::page))
         .route("/servers/events", get(servers::events))
+        .route("/servers/power", post(servers::power))
         .route("/servers/new", get(create::page).post(create::submit))
         .route("/servers/summary", post(create::summary))
         .route("/servers/{id}", get(server::page))

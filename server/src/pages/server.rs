@@ -72,6 +72,18 @@ pub(super) async fn events(
     Ok(stream(Feed { app, cookie: member.who.cookie, topic, load, gone }))
 }
 
+/// The power command that a button stands for.
+pub(super) fn command(fields: &Fields) -> Result<Command> {
+    match fields.get("command") {
+        "poweron" => Ok(Command::PowerOn),
+        "poweroff" => Ok(Command::PowerOff),
+        "shutdown" => Ok(Command::Shutdown),
+        "reboot" => Ok(Command::Reboot),
+        "reset" => Ok(Command::Reset),
+        _ => Err(Error::invalid("command", "is none of the power commands")),
+    }
+}
+
 /// `POST /projects/{project}/servers/{id}/power`.
 pub(super) async fn power(
     Changer(member): Changer,
@@ -79,14 +91,7 @@ pub(super) async fn power(
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let command = match fields.get("command") {
-        "poweron" => Command::PowerOn,
-        "poweroff" => Command::PowerOff,
-        "shutdown" => Command::Shutdown,
-        "reboot" => Command::Reboot,
-        "reset" => Command::Reset,
-        _ => return Err(Error::invalid("command", "is none of the power commands").into()),
-    };
+    let command = command(&fields)?;
     match vps::power(&app, member.id(), VpsId(id), command).await {
         Ok(_) => {
             let to = path(&member, id);

@@ -1,53 +1,190 @@
-//! The list of a project's servers.
+//! The list of a project's servers: some at a time, those that somebody looks for, and power for many at once.
 
 use std::collections::HashMap;
 
-use axum::extract::State;
-use axum::response::IntoResponse;
-use berth_web::{ProjectLink, Section, ServerList, ServersPage};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use berth_web::{Field, Notice, Pager, ProjectLink, Section, ServerFilter, ServerList, ServersPage};
 use chrono::Utc;
+use serde::Deserialize;
 
+use super::cookies;
 use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
-use super::session::Member;
+use super::fields::Fields;
+use super::keys::sentence;
+use super::server::command;
+use super::session::{Changer, Member};
 use super::views::{self, Beside};
 use crate::app::App;
 use crate::db::page::{Page as Part, Sort};
 use crate::db::vps::{self, Filter, Vps};
-use crate::db::{graphs, images};
+use crate::db::{graphs, images, locations};
+use crate::domain::selector::Selector;
+use crate::domain::status::Status;
 use crate::error::{Error, Result};
-use crate::ids::ProjectId;
+use crate::ids::{ProjectId, VpsId};
 use crate::wake::Changed;
 
-/// Servers on the page. Whoever has more finds the rest by the API.
-const MOST: i64 = 500;
+/// Servers on the page.
+const PER_PAGE: i64 = 50;
+
+/// What somebody looks for. Empty fields of the form are as none.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    page: String,
+    /// Whether servers are to be chosen: then nothing moves.
+    #[serde(default)]
+    choose: String,
+}
+
+impl Asked {
+    fn number(&self) -> i64 {
+        self.page.parse().unwrap_or(1).clamp(1, 1 << 40)
+    }
+
+    fn choosing(&self) -> bool {
+        !self.choose.is_empty()
+    }
+
+    /// The same question as a query string, at another page.
+    fn query(&self, page: i64, choosing: bool) -> String {
+        let pairs = [
+            ("name", self.name.clone()),
+            ("label", self.label.clone()),
+            ("status", self.status.clone()),
+            ("location", self.location.clone()),
+            ("page", if page > 1 { page.to_string() } else { String::new() }),
+            ("choose", if choosing { "yes".to_owned() } else { String::new() }),
+        ];
+        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        serde_urlencoded::to_string(pairs).unwrap_or_default()
+    }
+
+    /// What the database is asked; what is wrong with a field goes to the form.
+    fn filter(&self, form: &mut ServerFilter) -> Filter {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let selector = Selector::parse(self.label.trim()).unwrap_or_else(|e| {
+            let message = if let Error::InvalidInput { message, .. } = e { message } else { e.to_string() };
+            form.label.error = Some(sentence(&message));
+            Selector::default()
+        });
+        Filter {
+            named_like: given(&self.name),
+            location: given(&self.location),
+            status: Status::ALL.into_iter().find(|s| s.as_str() == self.status).map(|s| vec![s]),
+            selector,
+            sort: vec![Sort { column: "id", descending: true }],
+            ..Filter::default()
+        }
+    }
+}
 
 /// `GET /projects/{project}/servers`.
-pub(super) async fn page(member: Member, State(app): State<App>) -> Result<impl IntoResponse, Failed> {
-    let list = load(&app, &member.project).await?;
-    Ok((member.who.told(&app), Page(ServersPage { shell: member.shell(Section::Servers), list })))
+pub(super) async fn page(
+    member: Member,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<impl IntoResponse, Failed> {
+    let mut filter = ServerFilter {
+        name: Field::new(&asked.name),
+        label: Field::new(&asked.label),
+        status: asked.status.clone(),
+        location: asked.location.clone(),
+        statuses: Status::ALL.map(Status::as_str).to_vec(),
+        locations: locations::list(&app.db).await?.into_iter().map(|l| l.name).collect(),
+    };
+    asked.filter(&mut filter);
+    let list = load(&app, &member.project, &asked).await?;
+    let stream = format!("{}?{}", member.project.path("servers/events"), asked.query(asked.number(), false));
+    let turn =
+        |choosing| format!("{}?{}", member.project.path("servers"), asked.query(asked.number(), choosing));
+    let page = ServersPage {
+        shell: member.shell(Section::Servers),
+        stream: (!list.choosing).then_some(stream),
+        choose: turn(!list.choosing),
+        list,
+        filter,
+    };
+    Ok((member.who.told(&app), Page(page)))
 }
 
 /// `GET /projects/{project}/servers/events`.
-pub(super) async fn events(member: Member, State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn events(
+    member: Member,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> impl IntoResponse {
     let topic = Changed::Project(member.project.id);
     let load = {
         let app = app.clone();
         move || {
-            let (app, project) = (app.clone(), member.project.clone());
-            async move { load(&app, &project).await?.parts().map_err(|e| Error::Internal(e.into())) }
+            let (app, project, asked) = (app.clone(), member.project.clone(), asked.clone());
+            async move { load(&app, &project, &asked).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
     stream(Feed { app, cookie: member.who.cookie, topic, load, gone: Vec::new() })
 }
 
-async fn load(app: &App, project: &ProjectLink) -> Result<ServerList> {
-    let newest = Filter { sort: vec![Sort { column: "id", descending: true }], ..Filter::default() };
-    let found = vps::list(&app.db, ProjectId(project.id), &newest, Part::first(MOST)).await?;
-    let beside = beside(app, &found.items).await?;
+/// `POST /projects/{project}/servers/power`: the same command for each that was chosen. What cannot be done for one is
+/// done for the others, and told.
+pub(super) async fn power(
+    Changer(member): Changer,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Response, Failed> {
+    let command = command(&fields)?;
+    let ids = fields.all("id").filter_map(|id| id.parse().ok()).map(VpsId);
+    let (mut done, mut refused) = (0, 0);
+    for id in ids.take(usize::try_from(PER_PAGE).unwrap_or(0)) {
+        match vps::power(&app, member.id(), id, command).await {
+            Ok(_) => done += 1,
+            Err(Error::Internal(e)) => return Err(Error::Internal(e).into()),
+            Err(_) => refused += 1,
+        }
+    }
+    let notice = match (done, refused) {
+        (0, 0) => Notice::NothingChosen,
+        (0, _) => Notice::PowerRefused,
+        (_, 0) => Notice::PowerAccepted,
+        _ => Notice::PowerPartly,
+    };
+    let to = member.project.path("servers");
+    Ok((cookies::tell(&app.config, &to, notice), Redirect::to(&to)).into_response())
+}
+
+async fn load(app: &App, project: &ProjectLink, asked: &Asked) -> Result<ServerList> {
+    let (mut form, number) = (ServerFilter::default(), asked.number());
+    let filter = asked.filter(&mut form);
+    let wrong = form.label.error.is_some();
+    let part = Part { number, size: PER_PAGE };
+    let found = vps::list(&app.db, ProjectId(project.id), &filter, part).await?;
+    let items = if wrong { &[][..] } else { &found.items[..] };
+    let beside = beside(app, items).await?;
+    let turn = |to| format!("{}?{}", project.path("servers"), asked.query(to, asked.choosing()));
+    let total = if wrong { 0 } else { found.total };
     Ok(ServerList {
         project: project.clone(),
-        rows: found.items.iter().map(|vps| views::row(vps, &beside)).collect(),
+        rows: items.iter().map(|vps| views::row(vps, &beside)).collect(),
+        searched: filter.named_like.is_some()
+            || filter.location.is_some()
+            || filter.status.is_some()
+            || !asked.label.trim().is_empty(),
+        choosing: asked.choosing() && project.may_change,
+        pager: Pager {
+            total,
+            back: (number > 1).then(|| turn(number - 1)),
+            next: (number.saturating_mul(PER_PAGE) < total).then(|| turn(number + 1)),
+        },
     })
 }
 

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use berth_web::{DeliveryRow, Field, Notice, Section, WebhookForm, WebhookPage, WebhookRow, WebhooksPage, When};
+use berth_web::{
+    DeliveryRow, Field, Notice, Section, WebhookForm, WebhookPage, WebhookRow, WebhooksPage, When,
+};
 use chrono::Utc;
 
 use super::cookies;
@@ -37,7 +39,9 @@ pub(super) async fn make(
         webhooks::create(&app.db, manager.0.id(), &name, &target, &kinds).await
     };
     match made.await {
-        Ok(hook) => Ok(Redirect::to(&manager.0.project.path(&format!("webhooks/{}", hook.id))).into_response()),
+        Ok(hook) => {
+            Ok(Redirect::to(&manager.0.project.path(&format!("webhooks/{}", hook.id))).into_response())
+        }
         Err(e) => {
             let status = status(&e);
             blame(e, &mut form)?;
@@ -161,7 +165,9 @@ fn status(e: &Error) -> StatusCode {
 fn blame(e: Error, form: &mut WebhookForm) -> Result<()> {
     let (field, message) = match e {
         Error::InvalidInput { field, message } => (field, sentence(&message)),
-        Error::Uniqueness(_) => ("name".to_owned(), "Another webhook of the project has this name.".to_owned()),
+        Error::Uniqueness(_) => {
+            ("name".to_owned(), "Another webhook of the project has this name.".to_owned())
+        }
         Error::LimitExceeded(message) => ("name".to_owned(), sentence(&message)),
         other => return Err(other),
     };

@@ -128,7 +128,11 @@ impl Builder {
                     rate_limit: self.rate_limit,
                     nat_pool: pool_cidr,
                     smtp_url: self.smtp.clone(),
-                    webhook_networks: self.webhooks.iter().map(|net| net.parse().expect("a network")).collect(),
+                    webhook_networks: self
+                        .webhooks
+                        .iter()
+                        .map(|net| net.parse().expect("a network"))
+                        .collect(),
                     ..Config::default()
                 };
                 Replica::new(config, alone)

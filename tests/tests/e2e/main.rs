@@ -10,5 +10,5 @@ mod random; // a thousand operations in any order
 mod reach; // every kind of address, over hosts
 mod restart; // a host comes back without its control plane
 mod small; // the agent with a hundred VPSes
-mod walk; // the dashboard: a tenant's life in a browser
-mod trouble; // full disks, damaged images, dead mirrors
+mod trouble;
+mod walk; // the dashboard: a tenant's life in a browser // full disks, damaged images, dead mirrors

@@ -17,7 +17,8 @@ async fn the_life_of_a_tenant() {
     let mail = Catcher::start().await;
     let mails = tempfile::tempdir().expect("a directory of our own");
     let filing = mail.file_in(mails.path().to_owned());
-    let settings = vec![("BERTH_SMTP_URL", mail.url()), ("BERTH_MAIL_FROM", "berth@berth.example".to_owned())];
+    let settings =
+        vec![("BERTH_SMTP_URL", mail.url()), ("BERTH_MAIL_FROM", "berth@berth.example".to_owned())];
     let cell = Cell::with_settings(1, settings).await;
     cell.control.larger_plan().await;
     cell.control.api.put("/admin/v1/settings", json!({"sign_up": "open"})).await.expect(200);

@@ -45,5 +45,5 @@ mod selectors; // the label grammar, by property
 mod serving; // hosts that lack what an address needs
 mod strangers; // certificates, tokens and reports that must not be believed
 mod suspension; // a project that an operator stops, and lets go on
-mod webhooks; // the project's events: list, stream, posts
-mod traffic; // what passed to and from servers, and what follows from it
+mod traffic;
+mod webhooks; // the project's events: list, stream, posts // what passed to and from servers, and what follows from it

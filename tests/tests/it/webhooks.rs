@@ -24,7 +24,10 @@ struct Receiver {
     answers: mpsc::UnboundedSender<u16>,
 }
 
-type Ears = (mpsc::UnboundedSender<(HeaderMap, String)>, std::sync::Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<u16>>>);
+type Ears = (
+    mpsc::UnboundedSender<(HeaderMap, String)>,
+    std::sync::Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<u16>>>,
+);
 
 impl Receiver {
     async fn start() -> Self {
@@ -75,7 +78,9 @@ async fn what_happens_is_listed_once_and_in_order() {
             seen.push(event["kind"].as_str().expect("a kind").to_owned());
         }
         after = answer["cursor"].as_i64().expect("a cursor");
-        (seen.iter().filter(|kind| *kind == "action.success").count() == 2).then_some(()).ok_or_else(|| format!("{seen:?}"))
+        (seen.iter().filter(|kind| *kind == "action.success").count() == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{seen:?}"))
     })
     .await;
     for kind in ["server.created", "server.changed", "action.started", "guest.started"] {
@@ -88,9 +93,12 @@ async fn what_happens_is_listed_once_and_in_order() {
     let other = w.in_other_project().api.get("/berth/v1/events").await.expect(200);
     assert!(!other.to_string().contains("www"), "{other}");
     let answer = w.api.get(&format!("/berth/v1/events?after={start}&kind=action")).await.expect(200);
-    let kinds: Vec<&str> = answer["events"].as_array().expect("a list").iter().filter_map(|e| e["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        answer["events"].as_array().expect("a list").iter().filter_map(|e| e["kind"].as_str()).collect();
     assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind.starts_with("action.")), "{kinds:?}");
-    for (query, field) in [("after=-1", "after"), ("after=x", "after"), ("after=999999999", "after"), ("kind=a%20b", "kind")] {
+    for (query, field) in
+        [("after=-1", "after"), ("after=x", "after"), ("after=999999999", "after"), ("kind=a%20b", "kind")]
+    {
         assert_eq!(w.api.get(&format!("/berth/v1/events?{query}")).await.wrong_fields(), [field], "{query}");
     }
     w.finish().await;
@@ -116,7 +124,8 @@ async fn a_stream_goes_on_where_it_stopped() {
     let mut w = world().await;
     let http = reqwest::Client::new();
     let follow = async |w: &World, token: &str, last: Option<i64>| {
-        let request = http.get(format!("{}/berth/v1/events/stream?kind=ssh_key", w.url(0))).bearer_auth(token);
+        let request =
+            http.get(format!("{}/berth/v1/events/stream?kind=ssh_key", w.url(0))).bearer_auth(token);
         let request = last.iter().fold(request, |r, id| r.header("last-event-id", id.to_string()));
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
@@ -137,20 +146,29 @@ async fn a_stream_goes_on_where_it_stopped() {
     let text = read(&mut stream, "\"target\":\"three\"").await;
     assert!(text.contains("\"target\":\"two\"") && !text.contains("\"target\":\"one\""), "{text}");
     w.restart_server(0).await;
-    tokio::time::timeout(DEADLINE, async { while let Some(Ok(_)) = stream.next().await {} }).await.expect("it ends");
+    tokio::time::timeout(DEADLINE, async { while let Some(Ok(_)) = stream.next().await {} })
+        .await
+        .expect("it ends");
 
     // So does a token that is taken away.
     let mut stream = follow(&w, &token, Some(last)).await;
     read(&mut stream, "\"target\":\"three\"").await;
     w.sql("delete from tokens where project_id = (select id from projects where name = 'mine')").await;
-    tokio::time::timeout(DEADLINE, async { while let Some(Ok(_)) = stream.next().await {} }).await.expect("it ends");
+    tokio::time::timeout(DEADLINE, async { while let Some(Ok(_)) = stream.next().await {} })
+        .await
+        .expect("it ends");
     w.finish().await;
 }
 
-async fn read(stream: &mut (impl futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin), wanted: &str) -> String {
+async fn read(
+    stream: &mut (impl futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin),
+    wanted: &str,
+) -> String {
     let mut text = String::new();
     while !text.contains(wanted) {
-        let chunk = tokio::time::timeout(DEADLINE, stream.next()).await.unwrap_or_else(|_| panic!("{wanted} in {text}"));
+        let chunk = tokio::time::timeout(DEADLINE, stream.next())
+            .await
+            .unwrap_or_else(|_| panic!("{wanted} in {text}"));
         text.push_str(&String::from_utf8_lossy(&chunk.expect("it goes on").expect("it is whole")));
     }
     text
@@ -160,10 +178,17 @@ async fn read(stream: &mut (impl futures_util::Stream<Item = reqwest::Result<byt
 async fn webhooks_hear_everything_in_order_whatever_fails() {
     let mut w = world().await;
     let mut ears = Receiver::start().await;
-    let made = w.api.post("/berth/v1/webhooks", json!({"name": "ears", "url": ears.url, "kinds": ["ssh_key"]})).await;
+    let made = w
+        .api
+        .post("/berth/v1/webhooks", json!({"name": "ears", "url": ears.url, "kinds": ["ssh_key"]}))
+        .await;
     let made = made.expect(201)["webhook"].clone();
-    let (id, secret) = (made["id"].as_i64().expect("an id"), made["secret"].as_str().expect("a secret").to_owned());
-    assert_eq!(STANDARD.decode(secret.strip_prefix("whsec_").expect("the standard's")).map(|k| k.len()), Ok(32));
+    let (id, secret) =
+        (made["id"].as_i64().expect("an id"), made["secret"].as_str().expect("a secret").to_owned());
+    assert_eq!(
+        STANDARD.decode(secret.strip_prefix("whsec_").expect("the standard's")).map(|k| k.len()),
+        Ok(32)
+    );
     let path = format!("/berth/v1/webhooks/{id}");
     assert_eq!(w.api.get(&path).await.expect(200)["webhook"].get("secret"), None, "it is told once");
 
@@ -186,14 +211,19 @@ async fn webhooks_hear_everything_in_order_whatever_fails() {
     until("four deliveries in the log", DEADLINE, async || {
         let log = log().await;
         let statuses: Vec<_> = log.as_array().expect("a list").iter().map(|d| d["status"].clone()).collect();
-        (statuses == [json!(204), json!(204), json!(500), json!(204)]).then_some(()).ok_or_else(|| log.to_string())
+        (statuses == [json!(204), json!(204), json!(500), json!(204)])
+            .then_some(())
+            .ok_or_else(|| log.to_string())
     })
     .await;
     assert!(w.api.get(&path).await.expect(200)["webhook"]["failing_since"].is_null());
 
     // A test, and one of them again.
     let told = w.api.post(&format!("{path}/test"), json!({})).await.expect(200);
-    assert_eq!((&told["delivery"]["kind"], &told["delivery"]["error"]), (&json!("webhook.test"), &Value::Null));
+    assert_eq!(
+        (&told["delivery"]["kind"], &told["delivery"]["error"]),
+        (&json!("webhook.test"), &Value::Null)
+    );
     assert_eq!(ears.next(&secret).await.1["type"], "webhook.test");
     let event = first["data"]["id"].as_i64().expect("an id");
     w.api.post(&format!("{path}/redeliver/{event}"), json!({})).await.expect(200);
@@ -223,7 +253,10 @@ async fn webhooks_hear_everything_in_order_whatever_fails() {
     other.delete(&path).await.refused(404, "not_found");
     let theirs = other.post("/berth/v1/webhooks", json!({"name": "x", "url": ears.url})).await.expect(201);
     let theirs = theirs["webhook"]["id"].as_i64().expect("an id");
-    other.post(&format!("/berth/v1/webhooks/{theirs}/redeliver/{event}"), json!({})).await.refused(404, "not_found");
+    other
+        .post(&format!("/berth/v1/webhooks/{theirs}/redeliver/{event}"), json!({}))
+        .await
+        .refused(404, "not_found");
     let told = format!("select count(*) from audit a where a::text like '%{secret}%'");
     assert_eq!(w.scalar(&told).await, 0, "the trail has no secrets");
     w.api.delete(&path).await.expect(204);
@@ -236,12 +269,22 @@ async fn webhooks_do_not_reach_into_the_providers_network() {
     // Nothing is allowed here beside the public internet.
     let w = World::start().await;
     let ears = Receiver::start().await;
-    for url in [ears.url.as_str(), "http://169.254.169.254/", "http://[::1]:1/", "http://0x7f000001/", "file:///etc/passwd", "x"] {
+    for url in [
+        ears.url.as_str(),
+        "http://169.254.169.254/",
+        "http://[::1]:1/",
+        "http://0x7f000001/",
+        "file:///etc/passwd",
+        "x",
+    ] {
         let answer = w.api.post("/berth/v1/webhooks", json!({"name": "in", "url": url})).await;
         assert_eq!(answer.wrong_fields(), ["url"], "{url}");
     }
     // A name that leads inside is only seen when it is called.
-    let made = w.api.post("/berth/v1/webhooks", json!({"name": "in", "url": ears.url.replace("127.0.0.1", "localhost")})).await;
+    let made = w
+        .api
+        .post("/berth/v1/webhooks", json!({"name": "in", "url": ears.url.replace("127.0.0.1", "localhost")}))
+        .await;
     let id = made.expect(201)["webhook"]["id"].clone();
     let told = w.api.post(&format!("/berth/v1/webhooks/{id}/test"), json!({})).await.expect(200);
     let why = told["delivery"]["error"].as_str().expect("it fails");
@@ -258,11 +301,20 @@ async fn webhooks_do_not_reach_into_the_providers_network() {
     ] {
         assert_eq!(w.api.post("/berth/v1/webhooks", body).await.wrong_fields(), [field]);
     }
-    w.api.post("/berth/v1/webhooks", json!({"name": "in", "url": "https://example.com"})).await.refused(409, "uniqueness_error");
+    w.api
+        .post("/berth/v1/webhooks", json!({"name": "in", "url": "https://example.com"}))
+        .await
+        .refused(409, "uniqueness_error");
     for n in 1..20 {
-        w.api.post("/berth/v1/webhooks", json!({"name": format!("n{n}"), "url": "https://example.com"})).await.expect(201);
+        w.api
+            .post("/berth/v1/webhooks", json!({"name": format!("n{n}"), "url": "https://example.com"}))
+            .await
+            .expect(201);
     }
-    w.api.post("/berth/v1/webhooks", json!({"name": "one-more", "url": "https://example.com"})).await.refused(403, "resource_limit_exceeded");
+    w.api
+        .post("/berth/v1/webhooks", json!({"name": "one-more", "url": "https://example.com"}))
+        .await
+        .refused(403, "resource_limit_exceeded");
     w.sql("delete from webhooks").await; // else the last round of the test would call them
     w.finish().await;
 }

@@ -84,7 +84,8 @@ pub(crate) fn list() -> ServerList {
     rows[2].labels = vec!["env=prod".into()];
     rows[5].ipv4 = None;
     rows[7].fault = Some("The disk pool of the host is full: free space there or add a host.".into());
-    ServerList { project: project(), rows }
+    let pager = Pager { total: 71, back: None, next: Some("/projects/1/servers?page=2".into()) };
+    ServerList { project: project(), rows, searched: false, choosing: false, pager }
 }
 
 /// A wave with a gap, so that graphs look like graphs.
@@ -375,8 +376,16 @@ pub(crate) fn webhook_row() -> WebhookRow {
 }
 
 pub(crate) fn webhooks() -> WebhooksPage {
-    let off = WebhookRow { id: 2, name: "old".into(), enabled: false, kinds: vec![], failing: None, ..webhook_row() };
-    let name = Field { value: "chat".into(), error: Some("Another webhook of the project has this name.".into()) };
+    let off = WebhookRow {
+        id: 2,
+        name: "old".into(),
+        enabled: false,
+        kinds: vec![],
+        failing: None,
+        ..webhook_row()
+    };
+    let name =
+        Field { value: "chat".into(), error: Some("Another webhook of the project has this name.".into()) };
     WebhooksPage {
         shell: shell(Section::Webhooks, false),
         project: project(),
@@ -405,6 +414,21 @@ pub(crate) fn webhook() -> WebhookPage {
             tried(Some(70), Some(204), None),
             tried(None, None, Some("no answer within 10 seconds")),
         ],
+    }
+}
+
+pub(crate) fn servers_page(shell: Shell, list: ServerList) -> ServersPage {
+    ServersPage {
+        shell,
+        filter: ServerFilter {
+            label: Field { value: "a b".into(), error: Some("This is no label selector.".into()) },
+            statuses: vec!["running", "off"],
+            locations: vec!["local".into(), "fsn1".into()],
+            ..ServerFilter::default()
+        },
+        stream: (!list.choosing).then(|| "/projects/1/servers/events?".into()),
+        choose: "/projects/1/servers?choose=yes".into(),
+        list,
     }
 }
 
@@ -700,7 +724,14 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
     all.extend(network::full());
     all.extend(vec![
         ("sign-in", page(sign_in().render())),
-        ("servers", page(ServersPage { shell: shell(Section::Servers, true), list: list() }.render())),
+        ("servers", page(servers_page(shell(Section::Servers, true), list()).render())),
+        (
+            "servers-chosen",
+            page(
+                servers_page(shell(Section::Servers, false), ServerList { choosing: true, ..list() })
+                    .render(),
+            ),
+        ),
         ("create", page(create().render())),
         ("server", page(server().render())),
         ("console", page(console().render())),
@@ -763,7 +794,7 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let mut all = operators::empty();
     all.extend(network::empty());
     all.extend(vec![
-        ("empty-servers", page(ServersPage { shell: shell(Section::Servers, false), list }.render())),
+        ("empty-servers", page(servers_page(shell(Section::Servers, false), list).render())),
         ("empty-create", page(create.render())),
         ("empty-server", page(server.render())),
         ("empty-keys", page(KeysPage { rows: vec![], form: KeyForm::default(), ..keys() }.render())),

@@ -327,7 +327,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ("fleet-addresses", page(holders().render())),
         ("fleet-settings", page(settings().render())),
         ("fleet-overview", page(overview().render())),
-        ("acting", page(ServersPage { shell: acting("operator@berth.example"), list: list() }.render())),
+        ("acting", page(servers_page(acting("operator@berth.example"), list()).render())),
     ]
 }
 
@@ -577,7 +577,7 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
                 .render(),
             ),
         ),
-        ("acting", page(ServersPage { shell: acting(bad), list: list() }.render())),
+        ("acting", page(servers_page(acting(bad), list()).render())),
         (
             "fleet-overview",
             page(

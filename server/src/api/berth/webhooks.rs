@@ -84,7 +84,15 @@ struct Delivery {
 
 impl From<Try> for Delivery {
     fn from(t: Try) -> Self {
-        Self { id: t.id, event: t.seq, kind: t.kind, at: t.at, took_ms: t.took_ms, status: t.status, error: t.error }
+        Self {
+            id: t.id,
+            event: t.seq,
+            kind: t.kind,
+            at: t.at,
+            took_ms: t.took_ms,
+            status: t.status,
+            error: t.error,
+        }
     }
 }
 
@@ -210,7 +218,11 @@ async fn deliveries(
 /// Posts an event of the kind `webhook.test` now, and tells what came of it.
 #[utoipa::path(post, path = "/webhooks/{id}/test", tag = "berth: events", security(("token" = [])),
     params(("id" = i64, Path)), responses((status = 200, body = DeliveryResponse), Problems))]
-async fn test(State(app): State<App>, tenant: Tenant, Id(id): Id<WebhookId>) -> Result<Json<DeliveryResponse>> {
+async fn test(
+    State(app): State<App>,
+    tenant: Tenant,
+    Id(id): Id<WebhookId>,
+) -> Result<Json<DeliveryResponse>> {
     let tried = post::test(&app, tenant.project_id, id).await?;
     Ok(Json(DeliveryResponse { delivery: tried.into() }))
 }

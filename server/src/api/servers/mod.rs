@@ -63,9 +63,7 @@ struct UpdateServer {
 
 /// Statuses that clients may ask for. Nothing of ours is ever called by the last two.
 fn status(name: &str) -> Option<Option<Status>> {
-    use Status as S;
-    let ours = [S::Running, S::Initializing, S::Starting, S::Stopping, S::Off, S::Deleting, S::Unknown];
-    match ours.into_iter().find(|s| s.as_str() == name) {
+    match Status::ALL.into_iter().find(|s| s.as_str() == name) {
         Some(status) => Some(Some(status)),
         None => ["migrating", "rebuilding"].contains(&name).then_some(None),
     }

@@ -214,6 +214,10 @@ pub(super) fn power_from_name(name: &str) -> Power {
 pub struct Filter {
     /// Only the one with this name.
     pub name: Option<String>,
+    /// Only those whose names hold this, in whatever case.
+    pub named_like: Option<String>,
+    /// Only those in the location of this name.
+    pub location: Option<String>,
     /// Only those with these labels.
     pub selector: Selector,
     /// Only those that are called by one of these; none of them when there are none.
@@ -276,6 +280,16 @@ async fn find(db: &PgPool, project: Option<ProjectId>, filter: &Filter, page: Pa
     }
     if let Some(name) = &filter.name {
         query.push(" and name = ").push_bind(name.clone());
+    }
+    if let Some(part) = &filter.named_like {
+        query.push(" and position(lower(").push_bind(part.clone()).push(") in lower(name)) > 0");
+    }
+    if let Some(location) = &filter.location {
+        query.push(
+            " and host_id in (select h.id from hosts h join datacenters d on d.id = h.datacenter_id
+                              join locations l on l.id = d.location_id where l.name = ",
+        );
+        query.push_bind(location.clone()).push(")");
     }
     crate::db::selector::push(&mut query, "labels", &filter.selector);
     Sort::push(&filter.sort, &mut query);

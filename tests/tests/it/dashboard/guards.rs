@@ -26,10 +26,11 @@ use Need::{Change, Look, Manage, Open, Operate, SignedIn};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 159] = [
+const GUARDED: [(&str, &str, Need); 160] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", Look),
     ("GET", "/projects/{project}/servers/events", Look),
+    ("POST", "/projects/{project}/servers/power", Change),
     ("GET", "/projects/{project}/servers/new", Change),
     ("POST", "/projects/{project}/servers/new", Change),
     ("POST", "/projects/{project}/servers/summary", Change),

@@ -1,8 +1,9 @@
 //! The event stream: it tells what changed, to whom it belongs, and ends when it should.
 
 use berth_tests::world::World;
+use serde_json::json;
 
-use super::{project, server, signed_in};
+use super::{member, project, server, signed_in};
 
 #[tokio::test]
 async fn a_servers_life_is_told_without_asking() {
@@ -54,5 +55,61 @@ async fn streams_end_with_the_server() {
     assert!(servers.await.contains("No server yet"));
     assert!(hosts.await.contains("Online"));
     w.start_server(0).await;
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn many_servers_are_found_paged_and_switched_together() {
+    let w = World::builder().room_for(60).start().await;
+    let browser = member(&w).await;
+    let mine = project(&w, "mine").await;
+    let path = format!("/projects/{mine}/servers");
+    let mut ids = Vec::new();
+    for n in 0..52 {
+        let body = json!({"name": format!("web-{n:02}"), "server_type": w.plan, "image": w.image,
+            "labels": {"env": if n % 2 == 0 { "prod" } else { "test" }}});
+        let made = w.api.post("/v1/servers", body).await.expect(201);
+        ids.push(made["server"]["id"].as_i64().expect("an id"));
+    }
+    for id in &ids {
+        w.api.server_is(*id, "running").await;
+    }
+    let shown = |html: &str| html.matches("<tr id=\"server-").count();
+    let first = browser.get(&path).await.expect(200);
+    assert_eq!(shown(&first), 50);
+    assert!(first.contains("52 in all") && first.contains("page=2"), "{first}");
+    assert_eq!(shown(&browser.get(&format!("{path}?page=2")).await.expect(200)), 2);
+    for (query, count) in [
+        ("name=WEB-0", 10),
+        ("label=env%3Dprod", 26),
+        ("status=off", 0),
+        ("location=local&name=web-51", 1),
+        ("location=nowhere", 0),
+    ] {
+        let page = browser.get(&format!("{path}?{query}")).await.expect(200);
+        assert_eq!(shown(&page), count, "{query}");
+    }
+    let wrong = browser.get(&format!("{path}?label=a%20b%20c")).await.expect(200);
+    assert!(wrong.contains("label-error") && shown(&wrong) == 0, "{wrong}");
+    // The stream is about the same ones.
+    let news = browser.stream_until(&format!("{path}/events?name=web-07"), &["web-07"]).await;
+    assert!(!news.contains("web-08"), "{news}");
+
+    // Some are chosen and shut down; what is another's, or no longer there, is passed over.
+    let choosing = browser.get(&format!("{path}?choose=yes")).await.expect(200);
+    assert!(choosing.contains(&format!("value=\"{}\"", ids[51])) && !choosing.contains("hx-sse:connect"));
+    let theirs = w.in_other_project().running(&w.in_other_project().create("theirs").await).await;
+    let chosen = [ids[0].to_string(), ids[1].to_string(), theirs.to_string(), "999999".into(), "x".into()];
+    let mut fields: Vec<(&str, &str)> = chosen.iter().map(|id| ("id", id.as_str())).collect();
+    fields.push(("command", "shutdown"));
+    browser.post(&format!("{path}/power"), &fields).await.leads_to(&path);
+    assert!(browser.get(&path).await.expect(200).contains("for some of the servers"));
+    w.api.server_is(ids[0], "off").await;
+    w.api.server_is(ids[1], "off").await;
+    w.in_other_project().api.server_is(theirs, "running").await;
+    w.api.server_is(ids[2], "running").await;
+    browser.post(&format!("{path}/power"), &[("command", "shutdown")]).await.leads_to(&path);
+    assert!(browser.get(&path).await.expect(200).contains("No server was chosen"));
+    browser.post(&format!("{path}/power"), &[("command", "explode"), ("id", &chosen[0])]).await.expect(422);
     w.finish().await;
 }

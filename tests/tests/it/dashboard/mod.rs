@@ -9,8 +9,8 @@ mod forms;
 mod guards;
 mod headers;
 mod live;
-mod operators;
 mod networks;
+mod operators;
 mod server_network;
 mod sign_in;
 
