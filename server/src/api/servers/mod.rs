@@ -86,6 +86,7 @@ async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Li
         selector: query.selector()?,
         status: (!wanted.is_empty()).then(|| wanted.into_iter().flatten().collect()),
         sort: query.sort(&[("id", "id"), ("name", "name"), ("created", "created_at")])?,
+        ..Filter::default()
     };
     let page = query.page()?;
     let part = vps::list(&app.db, tenant.project_id, &filter, page).await?;
