@@ -5,3 +5,4 @@ alter table projects add column closed_at timestamptz;
 -- What somebody did, and what happened to them: for the export of what is kept about a person.
 create index audit_actor on audit (actor_id, id) where actor_kind = 'user';
 create index audit_person on audit (target_id, id) where event like 'user.%' or event like 'session.%';
+create index audit_refused on audit (lower(target)) where event = 'session.refused';

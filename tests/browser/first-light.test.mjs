@@ -191,6 +191,27 @@ test("the operator's pages", async () => {
   await page.getByRole("link", { name: "All servers" }).click();
   await accessible(page, "fleet-servers");
   await fitsPhone(page, "fleet-servers");
+  for (const [name, path] of [
+    ["Overview", "/fleet"],
+    ["Projects", "/fleet/projects"],
+    ["People", "/fleet/people"],
+    ["Plans", "/fleet/plans"],
+    ["Locations", "/fleet/locations"],
+    ["Images", "/fleet/images"],
+    ["Address pools", "/fleet/pools"],
+    ["Settings", "/fleet/settings"],
+  ]) {
+    await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true }).click();
+    await page.waitForURL(`${url}${path}`);
+    await accessible(page, path);
+    await fitsPhone(page, path.slice(1).replace("/", "-"));
+    const first = page.locator("tbody a.name").first(); // its page, where the list has one
+    if (["/fleet", "/fleet/settings"].includes(path) || (await first.count()) === 0) continue;
+    await first.click();
+    await page.waitForURL(`${url}${path}/*`);
+    await accessible(page, `${path}/…`);
+    await fitsPhone(page, `${path.slice(7)}-one`);
+  }
 
   await page.goto(`${url}/projects/999999/servers`);
   await page.getByRole("heading", { name: "There is nothing here" }).waitFor();

@@ -10,5 +10,8 @@ fn main() -> std::io::Result<()> {
     for (name, html) in sample::full().into_iter().chain(sample::empty()) {
         std::fs::write(dir.join(format!("{name}.html")), html)?;
     }
+    for (name, html) in sample::operators::hostile("\"><script>alert('x')</script>") {
+        std::fs::write(dir.join(format!("hostile-{name}.html")), html)?;
+    }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::format::{Field, Load, When};
+use crate::format::{Field, When};
 use crate::server::ActionRow;
 use crate::shell::{ProjectLink, Shell};
 
@@ -78,9 +78,9 @@ struct Listed<'a> {
 
 impl Listed<'_> {
     /// How many of them servers have.
-    fn used(&self) -> Load {
-        let (all, used) = (self.rows.len(), self.rows.iter().filter(|row| row.server.is_some()).count());
-        Load::of("In use", used as f64, all as f64, format!("{used} of {all} in use"))
+    fn used(&self) -> String {
+        let used = self.rows.iter().filter(|row| row.server.is_some()).count();
+        format!("{used} of {} in use", self.rows.len())
     }
 }
 

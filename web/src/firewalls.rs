@@ -177,7 +177,14 @@ pub struct RuleForm {
     pub description: Field,
 }
 
-/// Protocols that a rule may name, and whether they are known by another word.
+impl RuleForm {
+    fn wrong(&self) -> bool {
+        let all = [&self.direction, &self.protocol, &self.port, &self.nets, &self.description];
+        all.into_iter().any(|field| field.error.is_some())
+    }
+}
+
+/// Protocols that a rule may name, and what people call them.
 pub(crate) const PROTOCOLS: [(&str, &str); 5] =
     [("tcp", "TCP"), ("udp", "UDP"), ("icmp", "ICMP"), ("esp", "ESP"), ("gre", "GRE")];
 

@@ -262,7 +262,11 @@ impl Notice {
         ),
         (Self::NetworkDeleted, "network-deleted", "The network was deleted."),
         (Self::AddressHeld, "address-held", "The address is this project's now."),
-        (Self::AddressChanged, "address-changed", "That was taken. Below is how it goes."),
+        (
+            Self::AddressChanged,
+            "address-changed",
+            "The address was changed. Its activity tells how that goes.",
+        ),
         (Self::AddressDeleted, "address-deleted", "The address was given back."),
         (Self::KeyAdded, "key-added", "The SSH key was added. It can be chosen for new servers."),
         (Self::KeyDeleted, "key-deleted", "The SSH key was deleted. Servers that have it keep it."),

@@ -61,7 +61,8 @@ pub fn trail(db: &PgPool, user: UserId) -> impl Stream<Item = sqlx::Result<Vec<E
                           event, target_id, target, before, after, seq, seal
                    from audit
                    where id > $1 and (actor_kind = 'user' and actor_id = $2
-                                      or target_id = $2 and (event like 'user.%' or event like 'session.%'))
+                                      or target_id = $2 and (event like 'user.%' or event like 'session.%')
+                                      or event = 'session.refused' and lower(target) = (select lower(email) from users where id = $2))
                    order by id limit $3"#,
                 after,
                 user.0,

@@ -59,7 +59,7 @@ pub(in crate::pages) async fn reverse_dns<R: Route>(
     let field = |name| Field::new(fields.trimmed(name));
     let mut forms = AddressForms { ip: field("ip"), dns: field("dns_ptr"), ..AddressForms::default() };
     let address = forms.ip.value.parse::<IpAddr>();
-    let address = address.map_err(|_| Error::invalid("ip", "must be an address of those above"));
+    let address = address.map_err(|_| Error::invalid("ip", "must be an address such as 2001:db8::25"));
     let name = Some(forms.dns.value.as_str()).filter(|name| !name.is_empty());
     let done = match (address, name.map(|name| HostName::parse("dns_ptr", name)).transpose()) {
         (Ok(address), Ok(name)) => {

@@ -241,6 +241,9 @@ fn nets(rule: &RuleForm) -> Vec<String> {
 
 /// Reads all rules; what is wrong with each is told beside it.
 fn parse(rules: &mut [RuleForm]) -> Result<Vec<Rule>> {
+    if rules.len() > MAX_RULES {
+        return Err(Error::invalid("rules", format!("a firewall has at most {MAX_RULES} rules")));
+    }
     let mut wrong = 0;
     for rule in rules.iter_mut() {
         if let Err(Error::InvalidInput { field, message }) = firewall::parse(vec![raw(rule)]) {

@@ -182,7 +182,6 @@ async fn what_was_opened_in_somebodys_stead_closes_when_it_ends() {
     let mine = project(&w, "mine").await;
     let stream = operator.open(&format!("/projects/{mine}/servers/events")).await;
     operator.post("/account/acting/end", &[]).await.location();
-    let seen = tokio::time::timeout(Duration::from_secs(60), stream).await.expect("the stream ends");
-    assert!(seen.contains("hx-partial"), "{seen}");
+    tokio::time::timeout(Duration::from_secs(60), stream).await.expect("the stream ends");
     w.finish().await;
 }

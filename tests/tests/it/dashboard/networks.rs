@@ -31,7 +31,7 @@ async fn a_network_is_made_changed_and_deleted() {
     post("subnets", &[("zone", "local")]).await.leads_to(&page);
     assert!(ada.get(&page).await.expect(200).contains("10.0.1.0/24"));
     let twice = post("subnets", &[("subnet_range", "10.0.1.0/25"), ("zone", "local")]).await.expect(422);
-    assert!(twice.contains(r#"id="subnet_range-error""#) && twice.contains("overlaps"), "{twice}");
+    assert!(twice.contains(r#"id="subnet_range-error""#) && twice.contains("verlaps the subnet"), "{twice}");
     let moon = post("subnets", &[("subnet_range", ""), ("zone", "moon")]).await.expect(422);
     assert!(moon.contains(r#"id="zone-error""#), "{moon}");
     post("subnets/delete", &[("subnet_range", "10.0.1.0/24")]).await.leads_to(&page);

@@ -48,7 +48,7 @@ async fn a_servers_page_tells_of_its_network() {
         "10.0.7.9",
         &format!("/projects/{mine}/networks/{network}\""),
         &format!("/projects/{mine}/firewalls/{wall}\""),
-        "Mbit/s each way",
+        "as much as the host has",
         "this month, which ends on",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
