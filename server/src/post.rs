@@ -36,6 +36,7 @@ impl Poster {
     /// # Errors
     /// When no client can be made.
     pub fn new(besides: &[IpNet]) -> anyhow::Result<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default(); // done already but in tests of parts
         let besides: Arc<[IpNet]> = besides.into();
         let http = reqwest::Client::builder()
             .user_agent(concat!("Berth/", env!("CARGO_PKG_VERSION")))

@@ -154,7 +154,7 @@ test("the life of a tenant", { skip: mails ? false : "SKIPPED: BERTH_MAILS names
   // A firewall from a template: it holds, and says what it met.
   await page.goto(`${project}/firewalls`);
   await well(page, "no-firewalls");
-  await page.getByRole("link", { name: "Create firewall" }).first().click();
+  await page.getByRole("link", { name: "Create the first firewall" }).click();
   await page.getByLabel("Name of the firewall").fill("ssh-only");
   await page.getByText("Templates").click();
   await page.getByRole("button", { name: /SSH/i }).first().click();

@@ -91,8 +91,7 @@ pub(super) async fn list(app: &App, project: ProjectId) -> Result<Vec<Member>> {
 
 /// Lets somebody in, or makes them something else.
 pub(crate) async fn put(app: &App, project: ProjectId, user: UserId, role: Role) -> Result<()> {
-    db::projects::add_member(&app.db, project, user, role).await?;
-    db::members::set_role(&app.db, Role::Owner, project, user, role).await
+    db::members::put(&app.db, project, user, role).await
 }
 
 /// Takes somebody out.

@@ -49,9 +49,9 @@ macro_rules! tenants {
 /// Projects of this name or id, or in which somebody of this address works; the newest first.
 pub async fn tenants(db: &PgPool, text: &str, page: Page) -> Result<Listed<Tenant>> {
     let items = tenants!(
-        "where $1 = '' or p.id::text = $1 or strpos(lower(p.name), lower($1)) > 0
+        "where p.closed_at is null and ($1 = '' or p.id::text = $1 or strpos(lower(p.name), lower($1)) > 0
            or exists (select from memberships m join users u on u.id = m.user_id
-                      where m.project_id = p.id and strpos(lower(u.email), lower($1)) > 0)
+                      where m.project_id = p.id and strpos(lower(u.email), lower($1)) > 0))
          order by p.id desc limit $2 offset $3",
         text,
         page.size,
@@ -59,9 +59,9 @@ pub async fn tenants(db: &PgPool, text: &str, page: Page) -> Result<Listed<Tenan
     );
     let total = sqlx::query_scalar!(
         r#"select count(*) as "total!" from projects p
-           where $1 = '' or p.id::text = $1 or strpos(lower(p.name), lower($1)) > 0
+           where p.closed_at is null and ($1 = '' or p.id::text = $1 or strpos(lower(p.name), lower($1)) > 0
              or exists (select from memberships m join users u on u.id = m.user_id
-                        where m.project_id = p.id and strpos(lower(u.email), lower($1)) > 0)"#,
+                        where m.project_id = p.id and strpos(lower(u.email), lower($1)) > 0))"#,
         text
     );
     Ok(Listed { items: items.fetch_all(db).await?, total: total.fetch_one(db).await? })
@@ -69,7 +69,10 @@ pub async fn tenants(db: &PgPool, text: &str, page: Page) -> Result<Listed<Tenan
 
 /// One project.
 pub async fn tenant(db: &PgPool, id: ProjectId) -> Result<Tenant> {
-    tenants!("where p.id = $1", id.0).fetch_optional(db).await?.ok_or(Error::NotFound("project"))
+    tenants!("where p.id = $1 and p.closed_at is null", id.0)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Error::NotFound("project"))
 }
 
 /// Somebody who signs in.

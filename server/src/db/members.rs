@@ -214,6 +214,23 @@ pub async fn set_role(db: &PgPool, by: Role, project: ProjectId, user: UserId, r
     Ok(tx.commit().await?)
 }
 
+/// Lets somebody in, or makes them something else; for operators. Nothing is changed where no owner would be left.
+pub async fn put(db: &PgPool, project: ProjectId, user: UserId, role: Role) -> Result<()> {
+    let mut tx = db.begin().await?;
+    join(&mut tx, project, user, role).await?;
+    hold(&mut tx, project, user).await?;
+    sqlx::query!(
+        "update memberships set role = $3 where project_id = $1 and user_id = $2",
+        project.0,
+        user.0,
+        role.name()
+    )
+    .execute(&mut *tx)
+    .await?;
+    has_owner(&mut tx, project).await?;
+    Ok(tx.commit().await?)
+}
+
 /// Takes somebody out. Everybody may go themselves.
 pub async fn remove(db: &PgPool, by: (UserId, Role), project: ProjectId, user: UserId) -> Result<()> {
     let mut tx = db.begin().await?;

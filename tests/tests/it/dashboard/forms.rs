@@ -56,6 +56,7 @@ async fn a_second_click_makes_no_second_server() {
     let mut codes = [one.status, two.status];
     codes.sort_unstable();
     assert_eq!(codes, [303, 409]);
+    w.settled().await; // the host has it, not only the inventory
     w.holds(1).await;
     w.finish().await;
 }

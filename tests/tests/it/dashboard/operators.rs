@@ -51,8 +51,13 @@ async fn projects_are_made_found_suspended_and_resumed() {
         let page = browser.post(&admit, &[("email", email), ("role", role)]).await.expect(422);
         assert!(page.contains(wrong) && page.contains(email), "{email} {role}: {page}");
     }
-    browser.post(&admit, &[("email", "anna@harbour.example"), ("role", "admin")]).await.leads_to(&second);
-    assert_eq!(w.scalar("select count(*) from memberships where role = 'admin'").await, 1);
+    let anna = |role: &'static str| [("email", "anna@harbour.example"), ("role", role)];
+    let refused = browser.post(&admit, &anna("admin")).await.expect(409);
+    assert!(refused.contains("needs an owner"), "{refused}");
+    assert_eq!(w.scalar("select count(*) from memberships").await, 1, "nobody was let in half");
+    browser.post(&admit, &anna("owner")).await.leads_to(&second);
+    browser.post(&admit, &anna("member")).await.expect(409);
+    assert_eq!(w.scalar("select count(*) from memberships where role = 'owner'").await, 2);
 
     // It is suspended with a reason, by its name; and lifted.
     let page = format!("/fleet/projects/{mine}");
