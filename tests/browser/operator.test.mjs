@@ -105,7 +105,7 @@ test("an operator's day", { skip: hands ? false : "SKIPPED: BERTH_HANDS names no
   await page.goto(`${url}/fleet/audit`);
   for (const event of ["host.created", "plan.created", "pool.created", "project.changed", "announcement.created"]) {
     await page.goto(`${url}/fleet/audit?event=${event}`);
-    await page.getByText(event).first().waitFor();
+    await page.getByText(event.replace(".", " ")).first().waitFor();
   }
   assert.deepEqual(complaints, []);
   await context.close();
