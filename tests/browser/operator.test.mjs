@@ -53,11 +53,15 @@ test("an operator's day", { skip: hands ? false : "SKIPPED: BERTH_HANDS names no
   await fill(page, { Name: "pier", "Net price a month": "4.50", CPU: "1", Memory: "0.5", Disk: "4" });
   await well(page, "plan-new");
   await page.getByRole("button", { name: "Make plan" }).click();
-  await page.getByText("pier").first().waitFor();
+  await page.waitForURL(/\/fleet\/plans\/\d+$/);
+  await well(page, "plan");
   await page.goto(`${url}/fleet/pools`);
-  await fill(page, { Name: "more", Network: "10.98.0.0/24" });
+  await fill(page, { Name: "more", Network: "10.155.0.0/24" });
   await page.getByRole("button", { name: "Make pool" }).click();
-  await page.getByText("10.98.0.0/24").first().waitFor();
+  await page.waitForURL(/\/fleet\/pools\/\d+$/);
+  await page.getByText("10.155.0.0/24").first().waitFor();
+  await well(page, "pool");
+  await page.goto(`${url}/fleet/pools`);
   await well(page, "pools");
 
   // A project is suspended and let go on; its guest stops and starts again.

@@ -61,7 +61,7 @@ pub(super) async fn one(
     let form = WebhookForm {
         name: Field::new(&hook.name),
         url: Field::new(&hook.url),
-        kinds: Field::new(&hook.kinds.join(" ")),
+        kinds: Field::new(hook.kinds.join(" ")),
     };
     Ok((told, show(&app, &manager, hook, form).await?).into_response())
 }

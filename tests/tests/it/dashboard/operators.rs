@@ -74,12 +74,12 @@ async fn projects_are_made_found_suspended_and_resumed() {
     assert!(refused.contains(r#"id="hold-reason-error""#), "{refused}");
     assert_eq!(w.scalar("select count(*) from vps where suspended").await, 0);
     browser.post(&suspend, &[("reason", "The invoice is open."), ("confirm", "mine")]).await.leads_to(&page);
-    w.settled().await;
+    w.api.server_is(id, "off").await;
     assert_eq!(w.running_guests(), 0);
     let shown = browser.get(&page).await.expect(200);
     assert!(shown.contains("The invoice is open.") && shown.contains("Lift the suspension"), "{shown}");
     browser.post(&format!("{page}/resume"), &[]).await.leads_to(&page);
-    w.settled().await;
+    w.api.server_is(id, "running").await;
     assert!(w.guest_runs(0, id));
     browser.post(&format!("{page}/resume"), &[]).await.expect(404);
     let trail = browser.get("/fleet/audit?event=project&actor=operator@berth.example").await.expect(200);
