@@ -162,7 +162,7 @@ test("keys and tokens", async () => {
   await page.reload();
   assert.equal(await page.locator("#new-token").count(), 0, "the token is shown once");
   const row = page.locator("tr", { hasText: `browser-${suffix}` });
-  await row.getByText("Delete").first().click();
+  await row.locator("summary").click();
   await row.getByRole("button", { name: "Delete this token" }).click();
   await page.getByRole("status").getByText("does not work any more").waitFor();
   assert.equal(await page.locator("tr", { hasText: `browser-${suffix}` }).count(), 0);

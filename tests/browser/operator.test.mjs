@@ -61,6 +61,7 @@ test("an operator's day", { skip: hands ? false : "SKIPPED: BERTH_HANDS names no
   await page.waitForURL(/\/fleet\/pools\/\d+$/);
   await page.getByText("10.155.0.0/24").first().waitFor();
   await well(page, "pool");
+  const pool = page.url();
   await page.goto(`${url}/fleet/pools`);
   await well(page, "pools");
 
@@ -111,6 +112,12 @@ test("an operator's day", { skip: hands ? false : "SKIPPED: BERTH_HANDS names no
     await page.goto(`${url}/fleet/audit?event=${event}`);
     await page.getByText(event.replace(".", " ")).first().waitFor();
   }
+  // The pool that nobody uses goes again.
+  await page.goto(pool);
+  await page.getByLabel("Type more to confirm").fill("more");
+  await page.getByRole("button", { name: "Delete pool" }).click();
+  await page.waitForURL(/\/fleet\/pools$/);
+  assert.equal(await page.getByText("10.155.0.0/24").count(), 0);
   assert.deepEqual(complaints, []);
   await context.close();
 });
