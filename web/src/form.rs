@@ -199,6 +199,17 @@ pub struct Pager {
     pub next: Option<String>,
 }
 
+impl Pager {
+    /// At part `number` (from 1) of a list in parts of `size`; `turn` says where another part is.
+    pub fn at(number: i64, size: i64, total: i64, turn: impl Fn(i64) -> String) -> Self {
+        Self {
+            total,
+            back: (number > 1).then(|| turn(number - 1)),
+            next: (number.saturating_mul(size) < total).then(|| turn(number + 1)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,6 +76,17 @@ pub async fn read(
         kept(db, after).await?;
     }
     let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    Ok(behind(db, project, after.unwrap_or_default(), &kinds, limit).await?)
+}
+
+/// As [`read`], of what has its number, and for whoever knows that it is kept.
+pub(crate) async fn behind(
+    db: &PgPool,
+    project: ProjectId,
+    after: i64,
+    kinds: &[String],
+    limit: i64,
+) -> sqlx::Result<Vec<News>> {
     let news = sqlx::query_as!(
         News,
         r#"select seq as "seq!", at, kind, target_id, target, body from feed
@@ -83,11 +94,11 @@ pub async fn read(
              and ($3::text[] = '{}' or kind = any($3) or split_part(kind, '.', 1) = any($3))
            order by seq limit $4"#,
         project.0,
-        after.unwrap_or_default(),
-        &kinds,
+        after,
+        kinds,
         limit
     );
-    Ok(news.fetch_all(db).await?)
+    news.fetch_all(db).await
 }
 
 /// One of a project's news.

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use super::feed::{self, News};
+use super::feed;
 use crate::domain::names::Title;
 use crate::domain::webhook::{Kind, Target, new_secret};
 use crate::error::{Error, Result, broken_constraint};
@@ -232,22 +232,6 @@ pub(crate) async fn take(db: &PgPool, most: i64) -> sqlx::Result<Vec<Webhook>> {
         f64::from(LEASE_S)
     );
     due.fetch_all(db).await
-}
-
-/// What comes next for a webhook.
-pub(crate) async fn next(db: &PgPool, hook: &Webhook, limit: i64) -> sqlx::Result<Vec<News>> {
-    let news = sqlx::query_as!(
-        News,
-        r#"select seq as "seq!", at, kind, target_id, target, body from feed
-           where project_id = $1 and seq > $2
-             and ($3::text[] = '{}' or kind = any($3) or split_part(kind, '.', 1) = any($3))
-           order by seq limit $4"#,
-        hook.project_id.0,
-        hook.cursor,
-        &hook.kinds,
-        limit
-    );
-    news.fetch_all(db).await
 }
 
 /// One thing was delivered. False when the webhook is not what was taken any more.

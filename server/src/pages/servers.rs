@@ -8,16 +8,16 @@ use berth_web::{Field, Notice, Pager, ProjectLink, Section, ServerFilter, Server
 use chrono::Utc;
 use serde::Deserialize;
 
+use super::blame::blame;
 use super::cookies;
-use super::dress::{Failed, Page};
+use super::dress::{Failed, Page, encode};
 use super::events::{Feed, stream};
 use super::fields::Fields;
-use super::keys::sentence;
 use super::server::command;
 use super::session::{Changer, Member};
 use super::views::{self, Beside};
 use crate::app::App;
-use crate::db::page::{Page as Part, Sort};
+use crate::db::page::{Listed, Page as Part, Sort};
 use crate::db::vps::{self, Filter, Vps};
 use crate::db::{graphs, images, locations};
 use crate::domain::selector::Selector;
@@ -52,6 +52,12 @@ impl Asked {
         self.page.parse().unwrap_or(1).clamp(1, 1 << 40)
     }
 
+    /// Whether only some are looked for.
+    fn searches(&self) -> bool {
+        let status = Status::ALL.into_iter().any(|s| s.as_str() == self.status);
+        status || [&self.name, &self.label, &self.location].iter().any(|text| !text.trim().is_empty())
+    }
+
     fn choosing(&self) -> bool {
         !self.choose.is_empty()
     }
@@ -66,18 +72,17 @@ impl Asked {
             ("page", if page > 1 { page.to_string() } else { String::new() }),
             ("choose", if choosing { "yes".to_owned() } else { String::new() }),
         ];
-        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        serde_urlencoded::to_string(pairs).unwrap_or_default()
+        let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}={}", encode(&value))).collect::<Vec<_>>().join("&")
     }
 
-    /// What the database is asked; what is wrong with a field goes to the form.
-    fn filter(&self, form: &mut ServerFilter) -> Filter {
+    fn selector(&self) -> Result<Selector> {
+        Selector::parse(self.label.trim())
+    }
+
+    /// What the database is asked.
+    fn filter(&self, selector: Selector) -> Filter {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let selector = Selector::parse(self.label.trim()).unwrap_or_else(|e| {
-            let message = if let Error::InvalidInput { message, .. } = e { message } else { e.to_string() };
-            form.label.error = Some(sentence(&message));
-            Selector::default()
-        });
         Filter {
             named_like: given(&self.name),
             location: given(&self.location),
@@ -103,7 +108,9 @@ pub(super) async fn page(
         statuses: Status::ALL.map(Status::as_str).to_vec(),
         locations: locations::list(&app.db).await?.into_iter().map(|l| l.name).collect(),
     };
-    asked.filter(&mut filter);
+    if let Err(e) = asked.selector() {
+        blame(e, &mut [("label_selector", &mut filter.label)], &mut None)?;
+    }
     let list = load(&app, &member.project, &asked).await?;
     let stream = format!("{}?{}", member.project.path("servers/events"), asked.query(asked.number(), false));
     let turn =
@@ -163,28 +170,23 @@ pub(super) async fn power(
 }
 
 async fn load(app: &App, project: &ProjectLink, asked: &Asked) -> Result<ServerList> {
-    let (mut form, number) = (ServerFilter::default(), asked.number());
-    let filter = asked.filter(&mut form);
-    let wrong = form.label.error.is_some();
-    let part = Part { number, size: PER_PAGE };
-    let found = vps::list(&app.db, ProjectId(project.id), &filter, part).await?;
-    let items = if wrong { &[][..] } else { &found.items[..] };
-    let beside = beside(app, items).await?;
+    let number = asked.number();
+    // For a selector that is wrong there is nothing; the form says why.
+    let found = match asked.selector() {
+        Ok(selector) => {
+            let part = Part { number, size: PER_PAGE };
+            vps::list(&app.db, ProjectId(project.id), &asked.filter(selector), part).await?
+        }
+        Err(_) => Listed { items: Vec::new(), total: 0 },
+    };
+    let beside = beside(app, &found.items).await?;
     let turn = |to| format!("{}?{}", project.path("servers"), asked.query(to, asked.choosing()));
-    let total = if wrong { 0 } else { found.total };
     Ok(ServerList {
         project: project.clone(),
-        rows: items.iter().map(|vps| views::row(vps, &beside)).collect(),
-        searched: filter.named_like.is_some()
-            || filter.location.is_some()
-            || filter.status.is_some()
-            || !asked.label.trim().is_empty(),
+        rows: found.items.iter().map(|vps| views::row(vps, &beside)).collect(),
+        searched: asked.searches(),
         choosing: asked.choosing() && project.may_change,
-        pager: Pager {
-            total,
-            back: (number > 1).then(|| turn(number - 1)),
-            next: (number.saturating_mul(PER_PAGE) < total).then(|| turn(number + 1)),
-        },
+        pager: Pager::at(number, PER_PAGE, found.total, turn),
     })
 }
 

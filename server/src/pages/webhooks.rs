@@ -11,7 +11,6 @@ use chrono::Utc;
 use super::cookies;
 use super::dress::{Failed, Page};
 use super::fields::Fields;
-use super::keys::sentence;
 use super::session::{Manager, ThingId};
 use crate::app::App;
 use crate::db::webhooks::{self, Change, Delivery, Webhook};
@@ -43,8 +42,7 @@ pub(super) async fn make(
             Ok(Redirect::to(&manager.0.project.path(&format!("webhooks/{}", hook.id))).into_response())
         }
         Err(e) => {
-            let status = status(&e);
-            blame(e, &mut form)?;
+            let status = blame(e, &mut form)?;
             Ok((status, list(&app, &manager, form).await?).into_response())
         }
     }
@@ -82,8 +80,7 @@ pub(super) async fn change(
     match changed.await {
         Ok(_) => Ok(back(&app, &manager, id, Notice::WebhookChanged)),
         Err(e) => {
-            let status = status(&e);
-            blame(e, &mut form)?;
+            let status = blame(e, &mut form)?;
             let hook = webhooks::get(&app.db, manager.0.id(), WebhookId(id)).await?;
             Ok((status, show(&app, &manager, hook, form).await?).into_response())
         }
@@ -157,27 +154,13 @@ fn read(app: &App, form: &WebhookForm) -> Result<(Title, Target, Vec<Kind>)> {
     ))
 }
 
-fn status(e: &Error) -> StatusCode {
-    StatusCode::from_u16(e.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY)
-}
-
-/// Puts an error beside the field that it is about; what is about none goes on.
-fn blame(e: Error, form: &mut WebhookForm) -> Result<()> {
-    let (field, message) = match e {
-        Error::InvalidInput { field, message } => (field, sentence(&message)),
-        Error::Uniqueness(_) => {
-            ("name".to_owned(), "Another webhook of the project has this name.".to_owned())
-        }
-        Error::LimitExceeded(message) => ("name".to_owned(), sentence(&message)),
-        other => return Err(other),
-    };
-    let at = match field.as_str() {
-        "url" => &mut form.url,
-        "kinds" => &mut form.kinds,
-        _ => &mut form.name,
-    };
-    at.error = Some(message);
-    Ok(())
+/// Puts an error beside its field, and what is about none beside the name; gives the answer's status.
+fn blame(e: Error, form: &mut WebhookForm) -> Result<StatusCode> {
+    let mut whole = None;
+    let mut fields = [("name", &mut form.name), ("url", &mut form.url), ("kinds", &mut form.kinds)];
+    let status = super::blame::blame(e, &mut fields, &mut whole)?;
+    form.name.error = whole.or(form.name.error.take());
+    Ok(status)
 }
 
 fn row(hook: &Webhook) -> WebhookRow {

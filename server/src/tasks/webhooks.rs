@@ -51,7 +51,7 @@ async fn round(app: &App, served: &mut JoinSet<sqlx::Result<usize>>) -> sqlx::Re
 /// Delivers what comes next for one; how much.
 async fn serve(app: App, hook: Webhook) -> sqlx::Result<usize> {
     let clock = Instant::now();
-    let news = webhooks::next(&app.db, &hook, BATCH).await?;
+    let news = feed::behind(&app.db, hook.project_id, hook.cursor, &hook.kinds, BATCH).await?;
     let mut delivered = 0;
     for one in news {
         let outcome = app.poster.post(&hook, &message(&hook, one.seq), &one).await;

@@ -57,12 +57,7 @@ impl Asked {
     /// Where the rest of the list is.
     fn pager(&self, path: &str, total: i64) -> Pager {
         let Part { number, size } = self.part();
-        let turn = |to: i64| format!("{path}?q={}&page={to}", encode(&self.q));
-        Pager {
-            total,
-            back: (number > 1).then(|| turn(number - 1)),
-            next: (number.saturating_mul(size) < total).then(|| turn(number + 1)),
-        }
+        Pager::at(number, size, total, |to| format!("{path}?q={}&page={to}", encode(&self.q)))
     }
 }
 

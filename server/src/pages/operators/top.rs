@@ -49,11 +49,7 @@ pub(in crate::pages) async fn list(
         rows,
         sorts: By::ALL.map(|(by, name)| (name, label(by))).to_vec(),
         by: by.name(),
-        pager: Pager {
-            total: found.total,
-            back: (number > 1).then(|| turn(number - 1)),
-            next: (number.saturating_mul(PER_PAGE) < found.total).then(|| turn(number + 1)),
-        },
+        pager: Pager::at(number, PER_PAGE, found.total, turn),
     };
     Ok((who.told(&app), Page(page)).into_response())
 }
