@@ -82,7 +82,8 @@ impl Asked {
 
     /// What the database is asked.
     fn filter(&self, selector: Selector) -> Filter {
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        // Postgres takes no NUL in text, and no name has one.
+        let given = |text: &str| Some(text.trim().replace('\0', "\u{fffd}")).filter(|text| !text.is_empty());
         Filter {
             named_like: given(&self.name),
             location: given(&self.location),

@@ -85,6 +85,8 @@ async fn many_servers_are_found_paged_and_switched_together() {
         ("status=off", 0),
         ("location=local&name=web-51", 1),
         ("location=nowhere", 0),
+        ("name=%00", 0),
+        ("location=a%00", 0),
     ] {
         let page = browser.get(&format!("{path}?{query}")).await.expect(200);
         assert_eq!(shown(&page), count, "{query}");
