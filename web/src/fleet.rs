@@ -169,8 +169,10 @@ pub struct HostPage {
     pub shell: Shell,
     /// The host.
     pub host: HostView,
-    /// Servers on it.
+    /// Some of the servers on it.
     pub rows: Vec<FleetServerRow>,
+    /// Where the others are.
+    pub pager: Pager,
     /// Keeps new servers away from it, or lets them come again.
     pub cordon: Form,
     /// How many times its CPU is sold.

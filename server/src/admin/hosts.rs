@@ -17,6 +17,7 @@ use crate::auth::Operator;
 use crate::auth::secret::Secret;
 use crate::db;
 use crate::db::hosts::{Host, Update};
+use crate::db::page::Page;
 use crate::domain::names::Slug;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -109,7 +110,8 @@ pub(super) async fn find(app: &App, host: &Reference) -> Result<Host> {
 /// A host and its VPSes.
 pub(super) async fn whole(app: &App, id: HostId) -> Result<Whole> {
     let host = db::hosts::get(&app.db, id).await?;
-    let vpses = db::vps::on_host(&app.db, id).await?.into_iter().map(OnHost::from).collect();
+    let vpses = db::vps::on_host(&app.db, id, Page::first(i64::MAX)).await?.items;
+    let vpses = vpses.into_iter().map(OnHost::from).collect();
     Ok(Whole { host, vpses })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use berth_proto::{HostFacts, HostMetrics};
@@ -16,7 +16,7 @@ use super::dress::{Failed, Page};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::keys::sentence;
-use super::operators::host::Forms;
+use super::operators::{Asked, host::Forms};
 use super::server::capital;
 use super::session::{Operator, SignedIn, ThingId};
 use super::views::{self, Beside};
@@ -101,15 +101,16 @@ async fn enrol(app: &App, form: &HostForm) -> Result<String> {
     Ok(format!("berth-agent enrol {}", enrolment(app, HostId(host.id)).await?.token))
 }
 
-/// `GET /fleet/hosts/{id}`.
+/// `GET /fleet/hosts/{id}?page=…`.
 pub(super) async fn host(
     Operator(who): Operator,
     ThingId(id): ThingId,
     State(app): State<App>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Failed> {
     let found = hosts::get(&app.db, HostId(id)).await?;
     let forms = Forms::of(&app, &found).await?;
-    Ok((who.told(&app), host_page(&app, &who, &found, forms).await?).into_response())
+    Ok((who.told(&app), host_page(&app, &who, &found, forms, &asked).await?).into_response())
 }
 
 /// The page of a host, with its forms as they are or as they were typed.
@@ -118,11 +119,14 @@ pub(super) async fn host_page(
     who: &SignedIn,
     host: &Host,
     forms: Forms,
+    asked: &Asked,
 ) -> Result<Page<HostPage>> {
-    let rows = rows(app, who, &vps::on_host(&app.db, HostId(host.id)).await?).await?;
+    let found = vps::on_host(&app.db, HostId(host.id), asked.part()).await?;
+    let rows = rows(app, who, &found.items).await?;
+    let pager = asked.pager(&format!("/fleet/hosts/{}", host.id), found.total);
     let Forms { cordon, overcommit, bgp } = forms;
     let shell = who.shell(Section::Hosts, None);
-    Ok(Page(HostPage { shell, host: view(host, Utc::now()), rows, cordon, overcommit, bgp }))
+    Ok(Page(HostPage { shell, host: view(host, Utc::now()), rows, pager, cordon, overcommit, bgp }))
 }
 
 /// VPSes of any project as tables of the fleet show them, in this order.

@@ -523,6 +523,7 @@ pub(crate) fn host_page() -> HostPage {
         shell: shell(Section::Hosts, true),
         host: host(1, "quay-1", true, false, 0.31),
         rows: fleet_rows(),
+        pager: operators::pager(),
         cordon: operators::form("cordon"),
         overcommit: operators::form("overcommit"),
         bgp: operators::form("bgp"),

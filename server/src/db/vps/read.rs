@@ -264,13 +264,14 @@ pub async fn some(db: &PgPool, ids: &[i64]) -> Result<Vec<Vps>> {
     rows(db, ids).await
 }
 
-/// All VPSes of a host, by id; for operators.
-pub async fn on_host(db: &PgPool, host: HostId) -> Result<Vec<Vps>> {
+/// VPSes of a host, by id; for operators.
+pub async fn on_host(db: &PgPool, host: HostId, page: Page) -> Result<Listed<Vps>> {
     let ids = sqlx::query_scalar!(
         "select id from vps where host_id = $1 and deleted_at is null order by id",
         host.0
     );
-    rows(db, &ids.fetch_all(db).await?).await
+    let Listed { items: ids, total } = page.cut(ids.fetch_all(db).await?);
+    Ok(Listed { items: rows(db, &ids).await?, total })
 }
 
 async fn find(db: &PgPool, project: Option<ProjectId>, filter: &Filter, page: Page) -> Result<Listed<Vps>> {

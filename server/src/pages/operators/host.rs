@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use berth_proto::{Bgp, BgpNeighbour};
 use berth_web::{Form, Input, Notice};
 
-use super::{blame, done, fill};
+use super::{Asked, blame, done, fill};
 use crate::app::App;
 use crate::db::gateways;
 use crate::db::hosts::{self, Host, Update};
@@ -82,7 +82,7 @@ async fn again(
     let form = which(&mut forms);
     fill(form, fields);
     let status = blame(form, e)?;
-    Ok((status, fleet::host_page(app, who, &host, forms).await?).into_response())
+    Ok((status, fleet::host_page(app, who, &host, forms, &Asked::default()).await?).into_response())
 }
 
 /// `POST /fleet/hosts/{id}/cordon`.

@@ -50,12 +50,12 @@ impl Asked {
         Ok(self.q.trim())
     }
 
-    fn part(&self) -> Part {
+    pub(in crate::pages) fn part(&self) -> Part {
         Part { number: self.page.unwrap_or(1).clamp(1, 1 << 40), size: PER_PAGE }
     }
 
     /// Where the rest of the list is.
-    fn pager(&self, path: &str, total: i64) -> Pager {
+    pub(in crate::pages) fn pager(&self, path: &str, total: i64) -> Pager {
         let Part { number, size } = self.part();
         Pager::at(number, size, total, |to| format!("{path}?q={}&page={to}", encode(&self.q)))
     }

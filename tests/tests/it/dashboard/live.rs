@@ -91,6 +91,14 @@ async fn many_servers_are_found_paged_and_switched_together() {
         let page = browser.get(&format!("{path}?{query}")).await.expect(200);
         assert_eq!(shown(&page), count, "{query}");
     }
+    // Operators see those of a host some at a time, too.
+    let fleet = signed_in(&w, "operator@berth.example", true, &[]).await;
+    let host = w.scalar("select id from hosts").await;
+    let on_host = fleet.get(&format!("/fleet/hosts/{host}")).await.expect(200);
+    assert!(on_host.contains("52 in all") && on_host.contains("web-00") && !on_host.contains("web-51"));
+    let rest = fleet.get(&format!("/fleet/hosts/{host}?page=2")).await.expect(200);
+    assert!(rest.contains("web-51") && !rest.contains("web-00"), "{rest}");
+
     let wrong = browser.get(&format!("{path}?label=a%20b%20c")).await.expect(200);
     assert!(wrong.contains("label-error") && shown(&wrong) == 0, "{wrong}");
     // The stream is about the same ones.
