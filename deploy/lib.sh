@@ -8,7 +8,7 @@ PATH=$PATH:/usr/sbin:/sbin
 export PATH
 
 say() { printf '%s\n' "$*"; }
-step() { printf '==> %s\n' "$*"; }
+step() { printf '==> %(%T)T %s\n' -1 "$*"; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
 die() {
     printf 'error: %s\n' "$*" >&2

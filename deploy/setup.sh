@@ -51,6 +51,24 @@ if [ "$what" = test ]; then
     want bind9-dnsutils have dig
 fi
 
+# From crates.io, built once into ~/.cargo/bin; without optimisation, which takes longer than it saves.
+cargo_tools() {
+    local tool
+    for tool in cargo-nextest cargo-deny; do # what runs the tests; licences and sources
+        have $tool && continue
+        step "building $tool; some minutes, once"
+        (cd / && CARGO_TARGET_DIR=$root/target/tools CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet $tool </dev/null) ||
+            die "could not install $tool from crates.io"
+        rm -rf "$root/target/tools"
+    done
+}
+# Packages are waited for, compilers compute: both at once, where there is a compiler already.
+tools=
+if [ "$what" = test ] && have cargo && have cc; then
+    cargo_tools &
+    tools=$!
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
     have apt-get || die "missing: ${missing[*]}. Install them by hand: this script only knows apt-get."
     [ "$(id -u)" = 0 ] || die "missing packages: ${missing[*]}. Run 'make setup' as root once, or install them by hand."
@@ -105,13 +123,5 @@ fi
 
 [ "$what" = test ] || exit 0
 
-# cargo_tool NAME WHY: from crates.io, built once into ~/.cargo/bin; without optimisation, which takes longer than it saves.
-cargo_tool() {
-    have "$1" && return
-    step "building $1 ($2); some minutes, once"
-    (cd / && CARGO_TARGET_DIR=$root/target/tools CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet "$1" </dev/null) ||
-        die "could not install $1 from crates.io"
-    rm -rf "$root/target/tools"
-}
-cargo_tool cargo-nextest "the test runner"
-cargo_tool cargo-deny "licences and sources"
+if [ -n "$tools" ]; then wait "$tools" || die "a tool could not be installed from crates.io; see above"; fi
+cargo_tools
