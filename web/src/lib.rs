@@ -45,7 +45,8 @@ pub use announcements::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Ba
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
-    CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
+    AddressChoice, CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary,
+    SummaryPart, ThingChoice,
 };
 pub use firewalls::{
     FirewallEditor, FirewallForms, FirewallPage, FirewallRow, FirewallView, FirewallsPage, HeldServer, Met,
@@ -81,7 +82,7 @@ pub use server::{
 pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
 pub use servers::{ServerFilter, ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
-pub use snippet::{ServerRequest, cli, curl, quote};
+pub use snippet::{Address, NewKey, ServerRequest, cli, curl, hcl, quote, terraform};
 pub use status::Status;
 pub use usage::{UsagePage, UsageRow};
 pub use webhooks::{DeliveryRow, WebhookForm, WebhookPage, WebhookRow, WebhooksPage};

@@ -95,12 +95,22 @@ fn what_a_tenant_typed_is_never_markup() {
         new_key: field(),
         labels: field(),
         user_data: Field { value: format!("</textarea>{HOSTILE}"), error: None },
+        keys: field(),
+        ipv4: field(),
+        ipv6: field(),
+        networks: field(),
+        firewalls: field(),
+        stopped: true,
+        once: bad(),
         error: Some(bad()),
     };
     create.keys[0].name = bad();
-    create.summary.cli = bad();
-    create.summary.curl = bad();
-    create.summary.keys = vec![bad()];
+    (create.ipv4[0].value, create.ipv4[0].words) = (bad(), bad());
+    (create.networks[0].name, create.networks[0].detail) = (bad(), bad());
+    (create.firewalls[0].name, create.firewalls[0].detail) = (bad(), bad());
+    (create.summary.cli, create.summary.curl, create.summary.terraform) = (bad(), bad(), bad());
+    (create.summary.keys, create.summary.addresses) = (vec![bad()], Some(bad()));
+    (create.summary.networks, create.summary.firewalls) = (vec![bad()], vec![bad()]);
 
     let mut keys = sample::keys();
     keys.rows[0].name = bad();

@@ -254,6 +254,10 @@ fn plan(name: &str, specs: [&str; 3], monthly: &str, hourly: &str) -> PlanChoice
     }
 }
 
+fn thing(id: i64, name: &str, detail: &str, chosen: bool) -> ThingChoice {
+    ThingChoice { id, name: name.into(), detail: detail.into(), chosen }
+}
+
 pub(crate) fn create() -> CreatePage {
     let mut plans = vec![
         plan("b1", ["1 core", "2 GB memory", "20 GB disk"], "3.50", "0.0056"),
@@ -267,6 +271,8 @@ pub(crate) fn create() -> CreatePage {
         plan: "b2".into(),
         image: "debian-13".into(),
         keys: vec!["laptop".into()],
+        ipv6: Address::None,
+        networks: vec![3],
         ..ServerRequest::default()
     };
     CreatePage {
@@ -291,6 +297,10 @@ pub(crate) fn create() -> CreatePage {
                 chosen: false,
             },
         ],
+        ipv4: vec![AddressChoice { value: "4".into(), words: "192.0.2.4 (mail)".into() }],
+        ipv6: vec![],
+        networks: vec![thing(3, "inside", "10.0.0.0/16", true)],
+        firewalls: vec![thing(5, "web", "2 rules", false)],
         form: ServerForm {
             name: Field::new("calm-otter"),
             image: Field::new("debian-13"),
@@ -302,8 +312,12 @@ pub(crate) fn create() -> CreatePage {
             image: Some("Debian 13".into()),
             location: None,
             keys: vec!["laptop".into()],
+            addresses: Some("no IPv6".into()),
+            networks: vec!["inside".into()],
+            firewalls: vec![],
             cli: cli(&request),
             curl: curl(&request, "https://berth.example/v1"),
+            terraform: terraform(&request, "https://berth.example/v1"),
         },
     }
 }
@@ -770,8 +784,16 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     let nobody = |section| Shell { project: None, projects: vec![], ..shell(section, true) };
     let list = ServerList { rows: vec![], ..list() };
-    let create =
-        CreatePage { images: vec![], plans: vec![], keys: vec![], form: ServerForm::default(), ..create() };
+    let create = CreatePage {
+        images: vec![],
+        plans: vec![],
+        keys: vec![],
+        ipv4: vec![],
+        networks: vec![],
+        firewalls: vec![],
+        form: ServerForm::default(),
+        ..create()
+    };
     let mut server = server();
     server.live = ServerLive {
         network: ServerNetwork::default(),

@@ -18,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use self::create::IdOrName;
+pub(crate) use self::create::new_server;
 use self::wire::Server;
 use super::actions::ActionResponse;
 use super::{Body, Id, Listing, Meta, Problems, Query};
