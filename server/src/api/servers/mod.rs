@@ -5,6 +5,7 @@ mod create;
 mod metrics;
 mod networks;
 mod power;
+mod protection;
 mod resize;
 mod wire;
 
@@ -36,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(list, create::create))
         .routes(routes!(get, update, delete))
         .routes(routes!(resize::change_type))
+        .routes(routes!(protection::change_protection))
         .merge(power::router())
         .merge(metrics::router())
         .merge(console::router())
