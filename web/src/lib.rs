@@ -32,6 +32,7 @@ mod networks;
 mod operators;
 mod server;
 mod server_network;
+mod server_settings;
 mod servers;
 mod shell;
 mod snippet;
@@ -77,9 +78,10 @@ pub use operators::{
     TenantRow, TenantsPage, TroubleRow,
 };
 pub use server::{
-    ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
+    ActionRow, Ports, Powers, ResizeChoice, Rights, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
 pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
+pub use server_settings::{GrantRow, ServerAccessPage, ServerSettingsPage};
 pub use servers::{ServerFilter, ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
 pub use snippet::{Address, NewKey, ServerRequest, cli, curl, hcl, quote, terraform};

@@ -18,7 +18,14 @@ pub(crate) fn ago(minutes: i64) -> When {
 }
 
 pub(crate) fn project() -> ProjectLink {
-    ProjectLink { id: 1, name: "harbour".into(), may_change: true, may_manage: true, suspended: None }
+    ProjectLink {
+        id: 1,
+        name: "harbour".into(),
+        may_change: true,
+        may_manage: true,
+        suspended: None,
+        guest: false,
+    }
 }
 
 pub(crate) fn shell(section: Section, operator: bool) -> Shell {
@@ -67,6 +74,10 @@ fn row(id: i64, name: &str, status: Status, part: f64) -> ServerRow {
         labels: vec![],
         created: ago(id * id * 37),
     }
+}
+
+pub(crate) fn rights() -> Rights {
+    Rights { operate: true, manage: true, delete: true, share: true, granted: None }
 }
 
 pub(crate) fn list() -> ServerList {
@@ -162,6 +173,7 @@ pub(crate) fn live() -> ServerLive {
         Some(("start_failed".into(), "The guest's init ended at once; look at the console for why.".into()));
     ServerLive {
         project: project(),
+        rights: rights(),
         server: ServerView {
             id: 5,
             name: "db-primary".into(),
@@ -232,6 +244,56 @@ pub(crate) fn server() -> ServerPage {
         password: None,
         delete: Field::default(),
         refused: None,
+    }
+}
+
+/// The page as somebody sees it to whom the server alone was given.
+pub(crate) fn guest_server() -> ServerPage {
+    let mut page = server();
+    let project = ProjectLink { may_change: false, may_manage: false, guest: true, ..project() };
+    (page.shell.project, page.shell.projects) = (Some(project.clone()), vec![project.clone()]);
+    page.live.project = project;
+    page.live.rights = Rights { operate: true, granted: Some("operate"), ..Rights::default() };
+    page
+}
+
+pub(crate) fn server_settings() -> ServerSettingsPage {
+    let inputs = vec![Input::line("name", "Name").with("db"), Input::line("labels", "Labels").optional()];
+    let form = |id, inputs| Form::new(id, "/projects/1/servers/5/settings", "Save", inputs);
+    ServerSettingsPage {
+        shell: shell(Section::Servers, false),
+        server: "/projects/1/servers/5".into(),
+        name: "db-primary".into(),
+        rename: form("rename", inputs),
+        protection: form("protection", vec![Input::check("protected", "Protect it against being deleted")]),
+        protected: false,
+        delete: Some(form("delete", vec![Input::confirm("db-primary")]).danger()),
+    }
+}
+
+pub(crate) fn server_access() -> ServerAccessPage {
+    ServerAccessPage {
+        shell: shell(Section::Servers, false),
+        server: "/projects/1/servers/5".into(),
+        name: "db-primary".into(),
+        rows: vec![GrantRow {
+            id: 1,
+            email: "dan@quay.example".into(),
+            name: "Dan".into(),
+            level: "operate",
+            since: ago(4000),
+        }],
+        invitations: vec![InvitationRow {
+            id: 2,
+            email: "eve@quay.example".into(),
+            words: "look".into(),
+            until: ago(-5000),
+        }],
+        levels: vec![("view", "look"), ("operate", "operate"), ("manage", "manage")],
+        email: Field::default(),
+        level: "view",
+        link: Some("https://berth.example/invitation?token=5d1f2c3b4a596877".into()),
+        mails: false,
     }
 }
 
@@ -442,6 +504,7 @@ pub(crate) fn servers_page(shell: Shell, list: ServerList) -> ServersPage {
         },
         stream: (!list.choosing).then(|| "/projects/1/servers/events?".into()),
         choose: "/projects/1/servers?choose=yes".into(),
+        may_choose: list.project.may_change,
         list,
     }
 }
@@ -748,6 +811,9 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("create", page(create().render())),
         ("server", page(server().render())),
+        ("server-guest", page(guest_server().render())),
+        ("server-settings", page(server_settings().render())),
+        ("server-access", page(server_access().render())),
         ("console", page(console().render())),
         ("keys", page(keys().render())),
         ("tokens", page(tokens().render())),
@@ -819,6 +885,17 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-servers", page(servers_page(shell(Section::Servers, false), list).render())),
         ("empty-create", page(create.render())),
         ("empty-server", page(server.render())),
+        (
+            "empty-server-access",
+            page(
+                ServerAccessPage { rows: vec![], invitations: vec![], link: None, ..server_access() }
+                    .render(),
+            ),
+        ),
+        (
+            "empty-server-settings",
+            page(ServerSettingsPage { protected: true, delete: None, ..server_settings() }.render()),
+        ),
         ("empty-keys", page(KeysPage { rows: vec![], form: KeyForm::default(), ..keys() }.render())),
         ("empty-tokens", page(TokensPage { rows: vec![], secret: None, ..tokens() }.render())),
         (
