@@ -53,6 +53,28 @@ pub struct KeyChoice {
     pub chosen: bool,
 }
 
+/// A network or firewall to choose.
+#[derive(Clone, Debug)]
+pub struct ThingChoice {
+    /// Its id, also the form's value.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// What tells it from others.
+    pub detail: String,
+    /// Whether it is chosen.
+    pub chosen: bool,
+}
+
+/// A primary IP to choose.
+#[derive(Clone, Debug)]
+pub struct AddressChoice {
+    /// Its id, also the form's value.
+    pub value: String,
+    /// Its address and name.
+    pub words: String,
+}
+
 /// What was typed, and what is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub struct ServerForm {
@@ -72,6 +94,20 @@ pub struct ServerForm {
     pub labels: Field,
     /// User data.
     pub user_data: Field,
+    /// What is wrong with the chosen keys.
+    pub keys: Field,
+    /// `none`, the id of a primary IP, or empty for a new address.
+    pub ipv4: Field,
+    /// As `ipv4`.
+    pub ipv6: Field,
+    /// What is wrong with the chosen networks.
+    pub networks: Field,
+    /// What is wrong with the chosen firewalls.
+    pub firewalls: Field,
+    /// Whether it is made and not started.
+    pub stopped: bool,
+    /// What makes a form that is sent twice one request.
+    pub once: String,
     /// What is wrong with none of the fields but with the whole.
     pub error: Option<String>,
 }
@@ -87,10 +123,18 @@ pub struct Summary {
     pub location: Option<String>,
     /// Names of the chosen keys.
     pub keys: Vec<String>,
+    /// Words for its addresses where they are not the usual ones.
+    pub addresses: Option<String>,
+    /// Names of the chosen networks.
+    pub networks: Vec<String>,
+    /// Names of the chosen firewalls.
+    pub firewalls: Vec<String>,
     /// The request as a command of the `hcloud` CLI.
     pub cli: String,
     /// The request as a call of `curl`.
     pub curl: String,
+    /// The request as a configuration for Terraform.
+    pub terraform: String,
 }
 
 /// The summary alone, for the answer to a change of the form.
@@ -117,8 +161,26 @@ pub struct CreatePage {
     pub locations: Vec<LocationChoice>,
     /// Keys to choose from.
     pub keys: Vec<KeyChoice>,
+    /// Primary IPs of IPv4 that no server has.
+    pub ipv4: Vec<AddressChoice>,
+    /// Those of IPv6.
+    pub ipv6: Vec<AddressChoice>,
+    /// Networks to choose from.
+    pub networks: Vec<ThingChoice>,
+    /// Firewalls to choose from.
+    pub firewalls: Vec<ThingChoice>,
     /// What was typed.
     pub form: ServerForm,
     /// Price and equivalents.
     pub summary: Summary,
+}
+
+impl CreatePage {
+    /// Whether something of the networking is not as it usually is, so that it is shown at once.
+    fn networking_is_open(&self) -> bool {
+        let form = &self.form;
+        let fields = [&form.ipv4, &form.ipv6, &form.networks, &form.firewalls];
+        let told = fields.iter().any(|field| field.error.is_some() || !field.value.is_empty());
+        told || self.networks.iter().chain(&self.firewalls).any(|thing| thing.chosen)
+    }
 }

@@ -32,6 +32,7 @@ mod networks;
 mod operators;
 mod server;
 mod server_network;
+mod server_settings;
 mod servers;
 mod shell;
 mod snippet;
@@ -45,7 +46,8 @@ pub use announcements::{AnnouncementForm, AnnouncementRow, AnnouncementsPage, Ba
 pub use audit::{AuditPage, AuditRow, Change};
 pub use console::ConsolePage;
 pub use create::{
-    CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary, SummaryPart,
+    AddressChoice, CreatePage, ImageChoice, KeyChoice, LocationChoice, PlanChoice, ServerForm, Summary,
+    SummaryPart, ThingChoice,
 };
 pub use firewalls::{
     FirewallEditor, FirewallForms, FirewallPage, FirewallRow, FirewallView, FirewallsPage, HeldServer, Met,
@@ -76,12 +78,13 @@ pub use operators::{
     TenantRow, TenantsPage, TroubleRow,
 };
 pub use server::{
-    ActionRow, Ports, Powers, ResizeChoice, ServerLive, ServerPage, ServerView, Traffic, server_gone,
+    ActionRow, Ports, Powers, ResizeChoice, Rights, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };
 pub use server_network::{ServerAddress, ServerFirewall, ServerMembership, ServerNetwork};
+pub use server_settings::{GrantRow, ServerAccessPage, ServerSettingsPage};
 pub use servers::{ServerFilter, ServerList, ServerRow, ServersPage};
 pub use shell::{Acting, Notice, ProjectLink, Section, Shell, Theme, User};
-pub use snippet::{ServerRequest, cli, curl, quote};
+pub use snippet::{Address, NewKey, ServerRequest, cli, curl, hcl, quote, terraform};
 pub use status::Status;
 pub use usage::{UsagePage, UsageRow};
 pub use webhooks::{DeliveryRow, WebhookForm, WebhookPage, WebhookRow, WebhooksPage};

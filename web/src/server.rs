@@ -223,6 +223,8 @@ impl ServerView {
 pub struct ServerLive {
     /// The project.
     pub project: ProjectLink,
+    /// What who looks at it may do.
+    pub rights: Rights,
     /// The server.
     pub server: ServerView,
     /// Its addresses, private networks and firewalls.
@@ -239,6 +241,21 @@ pub struct ServerLive {
     pub graphs: Vec<Graph>,
     /// The span of the graphs.
     pub range: Range,
+}
+
+/// What somebody may do with a server, beside looking at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Power, console, root password.
+    pub operate: bool,
+    /// Plan, name, labels, settings.
+    pub manage: bool,
+    /// To delete it.
+    pub delete: bool,
+    /// To say who may do what with it.
+    pub share: bool,
+    /// What they were given on it, in words, where that is all they have.
+    pub granted: Option<&'static str>,
 }
 
 macro_rules! part {

@@ -96,6 +96,8 @@ impl ServerList {
 pub struct ServersPage {
     /// What stands around it.
     pub shell: Shell,
+    /// Whether several can be chosen, to do something with.
+    pub may_choose: bool,
     /// The list.
     pub list: ServerList,
     /// What is looked for.

@@ -25,6 +25,8 @@ pub struct ProjectLink {
     pub may_manage: bool,
     /// Why an operator suspended it, if so.
     pub suspended: Option<String>,
+    /// Whether nothing of it is theirs but single servers.
+    pub guest: bool,
 }
 
 impl ProjectLink {
@@ -224,10 +226,16 @@ pub enum Notice {
     PoolDeleted,
     /// An operator is nobody else any more.
     ActingEnded,
+    /// Somebody was given a right on a server.
+    AccessGiven,
+    /// It is another one now.
+    AccessChanged,
+    /// It was taken back.
+    AccessRevoked,
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 49] = [
+    const ALL: [(Self, &'static str, &'static str); 52] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (
@@ -321,6 +329,9 @@ impl Notice {
         (Self::PoolMade, "pool-made", "The pool was made. Its addresses are given out from now on."),
         (Self::PoolDeleted, "pool-deleted", "The pool was deleted."),
         (Self::ActingEnded, "acting-ended", "You are yourself again."),
+        (Self::AccessGiven, "access-given", "They may use the server from now on."),
+        (Self::AccessChanged, "access-changed", "What they may do with the server was changed."),
+        (Self::AccessRevoked, "access-revoked", "They cannot use the server any more."),
     ];
 
     /// Reads what [`Notice::code`] wrote.

@@ -95,12 +95,32 @@ fn what_a_tenant_typed_is_never_markup() {
         new_key: field(),
         labels: field(),
         user_data: Field { value: format!("</textarea>{HOSTILE}"), error: None },
+        keys: field(),
+        ipv4: field(),
+        ipv6: field(),
+        networks: field(),
+        firewalls: field(),
+        stopped: true,
+        once: bad(),
         error: Some(bad()),
     };
     create.keys[0].name = bad();
-    create.summary.cli = bad();
-    create.summary.curl = bad();
-    create.summary.keys = vec![bad()];
+    (create.ipv4[0].value, create.ipv4[0].words) = (bad(), bad());
+    (create.networks[0].name, create.networks[0].detail) = (bad(), bad());
+    (create.firewalls[0].name, create.firewalls[0].detail) = (bad(), bad());
+    (create.summary.cli, create.summary.curl, create.summary.terraform) = (bad(), bad(), bad());
+    (create.summary.keys, create.summary.addresses) = (vec![bad()], Some(bad()));
+    (create.summary.networks, create.summary.firewalls) = (vec![bad()], vec![bad()]);
+
+    let mut settings = sample::server_settings();
+    (settings.server, settings.name) = (bad(), bad());
+    settings.rename.inputs[0] = Input::line("name", "Name").hint(bad()).with(bad());
+    settings.rename.blame("name", bad());
+    settings.delete = Some(Form::new("delete", bad(), "Delete", vec![Input::confirm(bad())]));
+    let mut access = sample::server_access();
+    (access.server, access.name, access.email, access.link) = (bad(), bad(), field(), Some(bad()));
+    (access.rows[0].email, access.rows[0].name) = (bad(), bad());
+    (access.invitations[0].email, access.invitations[0].words) = (bad(), bad());
 
     let mut keys = sample::keys();
     keys.rows[0].name = bad();
@@ -175,6 +195,8 @@ fn what_a_tenant_typed_is_never_markup() {
         ServerPage { shell: shell.clone(), ..server }.render(),
         CreatePage { shell: shell.clone(), project: project.clone(), ..create }.render(),
         ConsolePage { shell, project, id: 1, name: bad() }.render(),
+        settings.render(),
+        access.render(),
         keys.render(),
         tokens.render(),
         webhooks.render(),
@@ -220,6 +242,9 @@ fn who_may_only_look_finds_nothing_to_press() {
         }
         (list.project, keys.project, server.live.project) =
             (project.clone(), project.clone(), project.clone());
+        if !project.may_change {
+            server.live.rights = Rights::default();
+        }
         let mut parts: Vec<String> =
             server.live.parts().expect("renders").into_iter().map(|(_, part)| part).collect();
         let shell = sample::shell(Section::Servers, false);
@@ -237,6 +262,19 @@ fn who_may_only_look_finds_nothing_to_press() {
             assert!(all.contains(what), "a member finds {what}");
             assert!(!none.contains(what), "a reader finds {what}");
         }
+    }
+}
+
+#[test]
+fn whoever_has_one_server_is_told_nothing_of_the_project() {
+    let html = sample::guest_server().render().expect("renders");
+    assert!(html.contains("/servers/5/power") && html.contains("/servers/5/access/leave"));
+    let closed = ["networks", "addresses", "firewalls", "keys", "members", "usage", "audit", "primary-ips"];
+    for part in closed {
+        assert!(!html.contains(&format!("\"/projects/1/{part}")), "{part}");
+    }
+    for part in ["resize", "restart-policy", "delete", "settings", "access\""] {
+        assert!(!html.contains(&format!("/servers/5/{part}")), "{part}");
     }
 }
 

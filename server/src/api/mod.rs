@@ -43,6 +43,7 @@ pub use body::{Body, Id, MAX_BODY};
 pub use docs::{ErrorResponse, Problems};
 pub(crate) use export::exported;
 pub use query::{Listing, Meta, Query};
+pub(crate) use servers::new_server;
 pub use shell::{method_not_allowed, not_found, shell, traced};
 
 use crate::app::App;

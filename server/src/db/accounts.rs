@@ -89,21 +89,21 @@ pub async fn join_new(
 ) -> Result<(User, ProjectId)> {
     let hash = hasher.hash(password).await?;
     let mut tx = db.begin().await?;
-    let (project, email, role) = members::take(&mut tx, shown).await?;
+    let invited = members::take(&mut tx, shown).await?;
     let user = sqlx::query_as!(
         User,
         r#"insert into users (email, name, password_hash, email_verified_at) values ($1, $2, $3, now())
            on conflict (lower(email)) do nothing
            returning id, email, name, operator, created_at, true as "verified!""#,
-        email,
+        invited.email,
         name,
         hash
     );
     let taken = || Error::Uniqueness("an account with this address was made meanwhile: sign in".into());
     let user = user.fetch_optional(&mut *tx).await?.ok_or_else(taken)?;
-    members::join(&mut tx, project, user.id, role).await?;
+    members::enter(&mut tx, &invited, user.id).await?;
     tx.commit().await?;
-    Ok((user, project))
+    Ok((user, invited.project))
 }
 
 /// Sends a link for a new password, if there is such an account.

@@ -85,6 +85,7 @@ async fn close_project(tx: &mut PgConnection, project: ProjectId) -> Result<()> 
         sqlx::query!("delete from tokens where project_id = $1", project.0),
         sqlx::query!("delete from ssh_keys where project_id = $1", project.0),
         sqlx::query!("delete from invitations where project_id = $1", project.0),
+        sqlx::query!("delete from grants where project_id = $1", project.0),
         sqlx::query!("delete from firewalls where project_id = $1", project.0),
         // Their rows go when no host has anything of them any more.
         sqlx::query!(

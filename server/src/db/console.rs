@@ -24,7 +24,7 @@ pub const LIFETIME_SECONDS: i32 = 60;
 pub enum Asker {
     /// A token of the project.
     Token(TokenId),
-    /// The hash of a session's secret; its user is a member of the project.
+    /// The hash of a session's secret; its user is a member of the project, or operates the VPS by a grant.
     Session([u8; 32]),
 }
 
@@ -155,7 +155,7 @@ pub async fn redeem(db: &PgPool, ticket: &str, door: Door) -> Result<Option<Gran
     Ok(Some(Grant { vps: VpsId(row.id), host: HostId(row.host_id), project, asker, what }))
 }
 
-/// Whether who was let in may still be there: the VPS, and the token or the membership.
+/// Whether who was let in may still be there: the VPS, and the token, the membership or the grant.
 ///
 /// # Errors
 /// When the database fails.
@@ -169,7 +169,11 @@ pub async fn may_stay(db: &PgPool, grant: &Grant) -> Result<bool> {
                        or exists (select from sessions s join users u on u.id = s.user_id
                                   left join users t on t.id = s.acting_for and s.acting_until > now() and u.operator and not t.operator
                                   join memberships m on m.user_id = coalesce(t.id, u.id)
-                                  where s.token_hash = $5 and s.expires_at > now() and m.project_id = $2))
+                                  where s.token_hash = $5 and s.expires_at > now() and m.project_id = $2)
+                       or exists (select from sessions s join users u on u.id = s.user_id
+                                  left join users t on t.id = s.acting_for and s.acting_until > now() and u.operator and not t.operator
+                                  join grants g on g.user_id = coalesce(t.id, u.id)
+                                  where s.token_hash = $5 and s.expires_at > now() and g.vps_id = $1 and g.level <> 'view'))
                   as "may!""#,
         grant.vps.0,
         grant.project.0,

@@ -26,6 +26,8 @@ pub async fn person(db: &PgPool, user: UserId) -> Result<Value> {
              'memberships', (select coalesce(jsonb_agg(jsonb_build_object('project', p.id, 'name', p.name, 'role', m.role,
                                       'since', m.created_at) order by p.id), '[]')
                              from memberships m join projects p on p.id = m.project_id where m.user_id = u.id),
+             'grants', (select coalesce(jsonb_agg(jsonb_build_object('project', g.project_id, 'server', g.vps_id, 'level', g.level,
+                                 'since', g.created_at) order by g.id), '[]') from grants g where g.user_id = u.id),
              'sessions', (select coalesce(jsonb_agg(jsonb_build_object('browser', s.user_agent, 'source', host(s.source),
                                    'created_at', s.created_at, 'seen_at', s.seen_at, 'expires_at', s.expires_at)
                                    order by s.created_at), '[]') from sessions s where s.user_id = u.id),
@@ -34,9 +36,10 @@ pub async fn person(db: &PgPool, user: UserId) -> Result<Value> {
                         from tokens t where t.id in (select a.target_id from audit a where a.actor_kind = 'user'
                                                        and a.actor_id = u.id and a.event = 'token.created')),
              'invitations_sent', (select coalesce(jsonb_agg(jsonb_build_object('project', i.project_id, 'email', i.email,
-                                           'role', i.role, 'created_at', i.created_at, 'expires_at', i.expires_at)
+                                           'role', i.role, 'server', i.vps_id, 'level', i.level, 'created_at', i.created_at, 'expires_at', i.expires_at)
                                            order by i.id), '[]') from invitations i where i.invited_by = u.id),
              'invitations_received', (select coalesce(jsonb_agg(jsonb_build_object('project', i.project_id, 'role', i.role,
+                                               'server', i.vps_id, 'level', i.level,
                                                'created_at', i.created_at, 'expires_at', i.expires_at) order by i.id), '[]')
                                       from invitations i where lower(i.email) = lower(u.email)),
              'mail_waiting', (select coalesce(jsonb_agg(jsonb_build_object('subject', m.subject, 'created_at', m.created_at)

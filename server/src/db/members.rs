@@ -6,14 +6,15 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::mails;
 use super::users::User;
+use super::{grants, mails};
 use crate::app::App;
 use crate::auth::secret::{self, Secret};
+use crate::domain::grants::Level;
 use crate::domain::names::Email;
 use crate::domain::roles::Role;
 use crate::error::{Error, Result, broken_constraint};
-use crate::ids::{ProjectId, UserId};
+use crate::ids::{ProjectId, UserId, VpsId};
 
 /// How long an invitation is good.
 pub const INVITATION_DAYS: i32 = 7;
@@ -44,10 +45,46 @@ pub struct Invitation {
     pub project_name: String,
     /// Who was asked.
     pub email: String,
-    /// What they will be.
-    pub role: Role,
+    /// What to.
+    pub offer: Offer,
     /// Until when.
     pub expires_at: DateTime<Utc>,
+}
+
+/// What an invitation is to.
+#[derive(Clone, Debug)]
+pub enum Offer {
+    /// The project, as this.
+    Role(Role),
+    /// One server of it.
+    Server {
+        /// Which one.
+        vps: VpsId,
+        /// Its name.
+        name: String,
+        /// What they may there.
+        level: Level,
+    },
+}
+
+impl Offer {
+    /// What they would be, or might do, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Role(role) => role.words().to_owned(),
+            Self::Server { level, .. } => level.words().to_owned(),
+        }
+    }
+
+    /// What they would come to: the project or the server.
+    #[must_use]
+    pub fn place<'a>(&'a self, project: &'a str) -> &'a str {
+        match self {
+            Self::Role(_) => project,
+            Self::Server { name, .. } => name,
+        }
+    }
 }
 
 /// The members of a project, those who may most first.
@@ -74,9 +111,10 @@ pub async fn list(db: &PgPool, project: ProjectId) -> Result<Vec<Member>> {
 pub async fn invitations(db: &PgPool, project: ProjectId) -> Result<Vec<Invitation>> {
     let rows = sqlx::query_as!(
         InvitationRow,
-        "select i.id, i.project_id, p.name as project_name, i.email, i.role, i.expires_at
-         from invitations i join projects p on p.id = i.project_id
-         where i.project_id = $1 and i.expires_at > now() order by i.id desc",
+        r#"select i.id, i.project_id, p.name as project_name, i.email, i.role, i.vps_id, null::text as vps_name, i.level,
+                  i.expires_at
+           from invitations i join projects p on p.id = i.project_id
+           where i.project_id = $1 and i.vps_id is null and i.expires_at > now() order by i.id desc"#,
         project.0
     );
     rows.fetch_all(db).await?.into_iter().map(InvitationRow::read).collect()
@@ -107,7 +145,7 @@ pub async fn invite(
     let add = sqlx::query!(
         "insert into invitations (project_id, email, role, token_hash, invited_by, expires_at)
          values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))
-         on conflict (project_id, lower(email)) do update
+         on conflict (project_id, lower(email)) where vps_id is null do update
          set role = $3, token_hash = $4, invited_by = $5, created_at = now(), expires_at = now() + make_interval(days => $6)",
         project.0,
         email.as_str(),
@@ -145,8 +183,10 @@ pub async fn uninvite(db: &PgPool, project: ProjectId, id: i64) -> Result<()> {
 pub async fn invitation(db: &PgPool, shown: &str) -> Result<Option<Invitation>> {
     let row = sqlx::query_as!(
         InvitationRow,
-        "select i.id, i.project_id, p.name as project_name, i.email, i.role, i.expires_at
-         from invitations i join projects p on p.id = i.project_id where i.token_hash = $1 and i.expires_at > now()",
+        r#"select i.id, i.project_id, p.name as project_name, i.email, i.role, i.vps_id, v.name as "vps_name?", i.level,
+                  i.expires_at
+           from invitations i join projects p on p.id = i.project_id left join vps v on v.id = i.vps_id
+           where i.token_hash = $1 and i.expires_at > now()"#,
         &secret::hash(shown)
     );
     row.fetch_optional(db).await?.map(InvitationRow::read).transpose()
@@ -155,23 +195,52 @@ pub async fn invitation(db: &PgPool, shown: &str) -> Result<Option<Invitation>> 
 /// Takes an invitation up, once. It is for one address: who signed in with another is told so.
 pub async fn accept(db: &PgPool, user: &User, shown: &str) -> Result<ProjectId> {
     let mut tx = db.begin().await?;
-    let (project, email, role) = take(&mut tx, shown).await?;
-    if !email.eq_ignore_ascii_case(&user.email) {
+    let taken = take(&mut tx, shown).await?;
+    if !taken.email.eq_ignore_ascii_case(&user.email) {
+        let email = taken.email;
         return Err(Error::Forbidden(format!("this invitation is for {email}; sign in with that address")));
     }
-    join(&mut tx, project, user.id, role).await?;
+    enter(&mut tx, &taken, user.id).await?;
     tx.commit().await?;
-    Ok(project)
+    Ok(taken.project)
 }
 
-/// Uses up an invitation: where to, for whom, as what.
-pub(crate) async fn take(tx: &mut PgConnection, shown: &str) -> Result<(ProjectId, String, Role)> {
+/// An invitation that was used up.
+pub(crate) struct Taken {
+    /// The project.
+    pub(crate) project: ProjectId,
+    /// For whom it was.
+    pub(crate) email: String,
+    offer: Offer,
+}
+
+/// Uses up an invitation.
+pub(crate) async fn take(tx: &mut PgConnection, shown: &str) -> Result<Taken> {
     let row = sqlx::query!(
-        "delete from invitations where token_hash = $1 and expires_at > now() returning project_id, email, role",
+        "delete from invitations where token_hash = $1 and expires_at > now() returning project_id, email, role, vps_id, level",
         &secret::hash(shown)
     );
     let row = row.fetch_optional(tx).await?.ok_or(Error::NotFound("invitation"))?;
-    Ok((ProjectId(row.project_id), row.email, Role::parse(&row.role)?))
+    let offer = offer(row.role.as_deref(), row.vps_id, None, row.level.as_deref())?;
+    Ok(Taken { project: ProjectId(row.project_id), email: row.email, offer })
+}
+
+/// Lets somebody in where an invitation was to.
+pub(crate) async fn enter(tx: &mut PgConnection, taken: &Taken, user: UserId) -> Result<()> {
+    match taken.offer {
+        Offer::Role(role) => join(tx, taken.project, user, role).await,
+        Offer::Server { vps, level, .. } => grants::insert(tx, taken.project, vps, user, level).await,
+    }
+}
+
+fn offer(role: Option<&str>, vps: Option<i64>, name: Option<String>, level: Option<&str>) -> Result<Offer> {
+    Ok(match (vps, level) {
+        (Some(vps), Some(level)) => {
+            let name = name.unwrap_or_default();
+            Offer::Server { vps: vps.into(), name, level: Level::parse(level)? }
+        }
+        _ => Offer::Role(Role::parse(role.unwrap_or_default())?), // a check of the table allows nothing else
+    })
 }
 
 /// Lets somebody in, or makes them what `role` says if they are in already and less.
@@ -231,7 +300,7 @@ pub async fn put(db: &PgPool, project: ProjectId, user: UserId, role: Role) -> R
     Ok(tx.commit().await?)
 }
 
-/// Takes somebody out. Everybody may go themselves.
+/// Takes somebody out, of what they were given on single servers too. Everybody may go themselves.
 pub async fn remove(db: &PgPool, by: (UserId, Role), project: ProjectId, user: UserId) -> Result<()> {
     let mut tx = db.begin().await?;
     let was = hold(&mut tx, project, user).await?;
@@ -239,6 +308,9 @@ pub async fn remove(db: &PgPool, by: (UserId, Role), project: ProjectId, user: U
         return Err(too_much(was));
     }
     sqlx::query!("delete from memberships where project_id = $1 and user_id = $2", project.0, user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("delete from grants where project_id = $1 and user_id = $2", project.0, user.0)
         .execute(&mut *tx)
         .await?;
     has_owner(&mut tx, project).await?;
@@ -281,19 +353,22 @@ struct MemberRow {
     created_at: DateTime<Utc>,
 }
 
-struct InvitationRow {
-    id: i64,
-    project_id: i64,
-    project_name: String,
-    email: String,
-    role: String,
-    expires_at: DateTime<Utc>,
+pub(super) struct InvitationRow {
+    pub(super) id: i64,
+    pub(super) project_id: i64,
+    pub(super) project_name: String,
+    pub(super) email: String,
+    pub(super) role: Option<String>,
+    pub(super) vps_id: Option<i64>,
+    pub(super) vps_name: Option<String>,
+    pub(super) level: Option<String>,
+    pub(super) expires_at: DateTime<Utc>,
 }
 
 impl InvitationRow {
-    fn read(self) -> Result<Invitation> {
-        let Self { id, project_id, project_name, email, role, expires_at } = self;
-        let (project, role) = (ProjectId(project_id), Role::parse(&role)?);
-        Ok(Invitation { id, project, project_name, email, role, expires_at })
+    pub(super) fn read(self) -> Result<Invitation> {
+        let Self { id, project_id, project_name, email, role, vps_id, vps_name, level, expires_at } = self;
+        let offer = offer(role.as_deref(), vps_id, vps_name, level.as_deref())?;
+        Ok(Invitation { id, project: ProjectId(project_id), project_name, email, offer, expires_at })
     }
 }

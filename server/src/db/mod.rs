@@ -38,6 +38,7 @@ pub mod feed;
 pub mod firewalls;
 pub mod floating_ips;
 pub mod gateways;
+pub mod grants;
 pub mod graphs;
 pub mod hosts;
 pub mod images;

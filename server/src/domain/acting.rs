@@ -2,7 +2,7 @@
 //!
 //! They see what the tenant sees of projects, and change what a project has: servers, networks, addresses. What is the
 //! person's own is not theirs: password, second factor, sessions, invitations. Nor do they make what would outlive the
-//! visit: tokens, members. Whatever is not named here is refused, so that a page that comes later is closed until somebody
+//! visit: tokens, members, access to servers. Whatever is not named here is refused, so that a page that comes later is closed until somebody
 //! has thought about it.
 
 /// What of a project may be changed, by the part of the path after it.
@@ -17,6 +17,7 @@ pub fn may(safe: bool, path: &str) -> bool {
     match (safe, parts.as_slice()) {
         (false, ["account", "acting", "end"]) | (true, [] | ["account"]) => true,
         (true, ["projects", ..]) => true,
+        (false, ["projects", _, "servers", _, "access", ..]) => false,
         (false, ["projects", _, what, ..]) => CHANGES.contains(what),
         _ => false,
     }
@@ -54,6 +55,8 @@ mod tests {
             "/projects/1/members/2/remove",
             "/projects/1/invitations/2/delete",
             "/projects/1/webhooks",
+            "/projects/1/servers/2/access",
+            "/projects/1/servers/2/access/3/revoke",
             "/projects/1",
             "/fleet/people/1/act",
             "/account/acting/end/../../name",

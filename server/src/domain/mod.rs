@@ -10,6 +10,7 @@ pub mod bgp;
 pub mod console;
 pub mod family;
 pub mod firewall;
+pub mod grants;
 pub mod guard;
 pub mod headroom;
 pub mod ip_names;

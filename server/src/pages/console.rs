@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::dress::{Failed, Page};
 use super::server::capital;
-use super::session::{Changer, ThingId};
+use super::session::{ThingId, ToOperate};
 use crate::app::App;
 use crate::auth::secret;
 use crate::console::path;
@@ -23,24 +23,24 @@ use crate::ids::VpsId;
 
 /// `GET /projects/{project}/servers/{id}/console`.
 pub(super) async fn page(
-    Changer(member): Changer,
+    ToOperate(visitor): ToOperate,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Page<ConsolePage>, Failed> {
-    let found = vps::get(&app.db, member.id(), VpsId(id)).await?;
-    let shell = member.shell(Section::Servers);
-    Ok(Page(ConsolePage { shell, project: member.project, id, name: found.name }))
+    let found = vps::get(&app.db, visitor.id(), VpsId(id)).await?;
+    let shell = visitor.shell(Section::Servers);
+    Ok(Page(ConsolePage { shell, project: visitor.project, id, name: found.name }))
 }
 
 /// `POST /projects/{project}/servers/{id}/console/ticket`: where the WebSocket is, or why there is none and whether that
 /// will pass by itself.
 pub(super) async fn ticket(
-    Changer(member): Changer,
+    ToOperate(visitor): ToOperate,
     ThingId(id): ThingId,
     State(app): State<App>,
 ) -> Result<Response, Failed> {
-    let asker = Asker::Session(secret::hash(&member.who.cookie));
-    match console::issue(&app, member.id(), VpsId(id), asker).await {
+    let asker = Asker::Session(secret::hash(&visitor.who.cookie));
+    match console::issue(&app, visitor.id(), VpsId(id), asker).await {
         Ok((_, ticket)) => Ok(Json(json!({"socket": path(&ticket)})).into_response()),
         Err(e @ (Error::Locked(_) | Error::ResourceUnavailable(_))) => {
             let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::CONFLICT);

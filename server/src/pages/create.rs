@@ -1,9 +1,14 @@
 //! The form that makes a server. What is wrong is shown beside its field, with everything as it was typed.
+//!
+//! What is posted to the domain is the body of `POST /v1/servers` (`berth_web::ServerRequest`), read by the API's own parser:
+//! the commands that the page shows are made of the same request.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use berth_web::{CreatePage, Field, Section, ServerForm, SummaryPart};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::cookies;
 use super::dress::{Failed, Page};
@@ -12,9 +17,10 @@ use super::keys::{self, sentence};
 use super::preview::Choices;
 use super::server::capital;
 use super::session::{Changer, Member};
+use crate::api::new_server;
 use crate::app::App;
 use crate::db::ssh_keys;
-use crate::db::vps::{self, Created, NewVps, PlaceName, PublicIp, Reference};
+use crate::db::vps::{self, Created, IdempotencyKey};
 use crate::domain::labels::Labels;
 use crate::domain::names::{UserData, VpsName};
 use crate::domain::ssh::PublicKey;
@@ -84,37 +90,38 @@ async fn create(
             field.error = Some(format!("Choose {what}."));
         }
     }
-    let (Ok(name), Ok(labels), Ok(user_data), None, None) =
-        (&name, &labels, &user_data, &form.image.error, &form.plan.error)
-    else {
-        for e in [name.err(), labels.err(), user_data.err()].into_iter().flatten() {
-            blame(e, form)?;
-        }
+    for e in [name.err(), labels.err(), user_data.err()].into_iter().flatten() {
+        blame(e, form)?;
+    }
+    let fields = [
+        &form.name,
+        &form.image,
+        &form.plan,
+        &form.labels,
+        &form.user_data,
+        &form.ipv4,
+        &form.ipv6,
+        &form.networks,
+        &form.firewalls,
+    ];
+    if fields.iter().any(|field| field.error.is_some()) {
         return Err(Error::invalid("form", ""));
-    };
+    }
     if !form.new_key.value.is_empty() {
         add_key(app, project, choices, form).await?;
     }
-    let chosen = choices.keys.iter().filter(|key| key.chosen);
-    let new = NewVps {
-        name: name.clone(),
-        plan: Reference::new(&form.plan.value),
-        image: Reference::new(&form.image.value),
-        place: match form.location.value.as_str() {
-            "" => PlaceName::Anywhere,
-            name => PlaceName::Location(Reference::new(name)),
-        },
-        ssh_keys: chosen.map(|key| Reference::new(&key.id.to_string())).collect(),
-        labels: labels.clone(),
-        user_data: user_data.clone(),
-        start: true,
-        ipv4: PublicIp::New,
-        ipv6: PublicIp::IfThere,
-        firewalls: Vec::new(),
-        networks: Vec::new(),
-        idempotency: None,
-    };
+    let body = choices.request(form).body().to_string();
+    let mut new = new_server(body.as_bytes())?;
+    new.idempotency = once(&form.once, body.as_bytes());
     vps::create(app, project, &new).await
+}
+
+/// What makes a form that is sent twice one request: the number that its page came with, and what was chosen, since
+/// somebody who goes back and chooses something else wants something else.
+fn once(number: &str, body: &[u8]) -> Option<IdempotencyKey> {
+    let number = Uuid::parse_str(number).ok()?;
+    let hash: String = Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    IdempotencyKey::parse(&format!("page-{number}-{hash}"), body).ok()
 }
 
 /// Adds the pasted key and chooses it. One that the project has already is chosen, not refused.
@@ -157,6 +164,11 @@ fn blame(e: Error, form: &mut ServerForm) -> Result<()> {
                 "location" | "datacenter" => &mut form.location,
                 "labels" => &mut form.labels,
                 "user_data" => &mut form.user_data,
+                "ssh_keys" => &mut form.keys,
+                "networks" => &mut form.networks,
+                "firewalls" => &mut form.firewalls,
+                "public_net.ipv4" => &mut form.ipv4,
+                "public_net.ipv6" => &mut form.ipv6,
                 "form" => return Ok(()), // the fields say it themselves
                 _ => {
                     form.error = Some(sentence(&message));
@@ -174,7 +186,7 @@ fn blame(e: Error, form: &mut ServerForm) -> Result<()> {
 
 fn show(app: &App, member: &Member, choices: Choices, form: ServerForm) -> Page<CreatePage> {
     let summary = choices.summary(app, &form);
-    let Choices { images, plans, locations, keys } = choices;
+    let Choices { images, plans, locations, keys, ipv4, ipv6, networks, firewalls, .. } = choices;
     Page(CreatePage {
         shell: member.shell(Section::Servers),
         project: member.project.clone(),
@@ -182,6 +194,10 @@ fn show(app: &App, member: &Member, choices: Choices, form: ServerForm) -> Page<
         plans,
         locations,
         keys,
+        ipv4,
+        ipv6,
+        networks,
+        firewalls,
         form,
         summary,
     })
@@ -190,6 +206,15 @@ fn show(app: &App, member: &Member, choices: Choices, form: ServerForm) -> Page<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_makes_the_same_once() {
+        let number = Uuid::new_v4().to_string();
+        assert!(once(&number, b"{}").is_some());
+        for bad in ["", "x", "../..", "1"] {
+            assert!(once(bad, b"{}").is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn every_error_is_shown_somewhere() {
@@ -204,6 +229,11 @@ mod tests {
             ("location", |f| f.location),
             ("labels", |f| f.labels),
             ("user_data", |f| f.user_data),
+            ("ssh_keys", |f| f.keys),
+            ("networks", |f| f.networks),
+            ("firewalls", |f| f.firewalls),
+            ("public_net.ipv4", |f| f.ipv4),
+            ("public_net.ipv6", |f| f.ipv6),
         ] {
             let form = blamed(Error::invalid(field, "is wrong")).unwrap();
             assert_eq!(pick(form).error.as_deref(), Some("This is wrong."), "{field}");
@@ -213,7 +243,7 @@ mod tests {
             blamed(none).unwrap().error.as_deref(),
             Some("No host in any location has 4 GiB of memory free.")
         );
-        assert!(blamed(Error::invalid("ssh_keys", "is odd")).unwrap().error.is_some());
+        assert!(blamed(Error::invalid("other", "is odd")).unwrap().error.is_some());
         assert!(blamed(Error::Internal(anyhow::anyhow!("x"))).is_err());
     }
 }

@@ -132,7 +132,7 @@ pub(super) async fn host_page(
 /// VPSes of any project as tables of the fleet show them, in this order.
 pub(super) async fn rows(app: &App, who: &SignedIn, vpses: &[Vps]) -> Result<Vec<FleetServerRow>> {
     let beside = servers::beside(app, vpses).await?;
-    let mine: HashSet<i64> = who.projects.iter().map(|p| p.id).collect();
+    let mine: HashSet<i64> = who.projects.iter().filter(|p| !p.guest).map(|p| p.id).collect();
     Ok(vpses.iter().map(|vps| row(vps, &beside, &mine)).collect())
 }
 

@@ -8,7 +8,7 @@ use super::cookies;
 use super::dress::Failed;
 use super::fields::Fields;
 use super::server::{path, refused};
-use super::session::{Changer, Member, ThingId};
+use super::session::{ThingId, ToManage, ToOperate, Visitor};
 use crate::app::App;
 use crate::db::vps;
 use crate::domain::life::parse_policy;
@@ -17,7 +17,7 @@ use crate::ids::VpsId;
 
 /// `POST /projects/{project}/servers/{id}/freeze`.
 pub(super) async fn freeze(
-    Changer(member): Changer,
+    ToOperate(visitor): ToOperate,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,
@@ -27,33 +27,33 @@ pub(super) async fn freeze(
         "thaw" => false,
         _ => {
             let wrong = Error::invalid("command", "must be freeze or thaw");
-            return refused(&app, &member, id, Field::default(), wrong).await;
+            return refused(&app, &visitor, id, Field::default(), wrong).await;
         }
     };
-    match vps::freeze(&app, member.id(), VpsId(id), freeze).await {
-        Ok(_) => Ok(told(&app, &member, id, Notice::PowerAccepted)),
-        Err(e) => refused(&app, &member, id, Field::default(), e).await,
+    match vps::freeze(&app, visitor.id(), VpsId(id), freeze).await {
+        Ok(_) => Ok(told(&app, &visitor, id, Notice::PowerAccepted)),
+        Err(e) => refused(&app, &visitor, id, Field::default(), e).await,
     }
 }
 
 /// `POST /projects/{project}/servers/{id}/restart-policy`.
 pub(super) async fn restart_policy(
-    Changer(member): Changer,
+    ToManage(visitor): ToManage,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {
     let changed = match parse_policy("restart_policy", fields.get("restart_policy")) {
-        Ok(policy) => vps::set_restart_policy(&app, member.id(), VpsId(id), policy).await,
+        Ok(policy) => vps::set_restart_policy(&app, visitor.id(), VpsId(id), policy).await,
         Err(e) => Err(e),
     };
     match changed {
-        Ok(_) => Ok(told(&app, &member, id, Notice::RestartPolicyChanged)),
-        Err(e) => refused(&app, &member, id, Field::default(), e).await,
+        Ok(_) => Ok(told(&app, &visitor, id, Notice::RestartPolicyChanged)),
+        Err(e) => refused(&app, &visitor, id, Field::default(), e).await,
     }
 }
 
-fn told(app: &App, member: &Member, id: i64, notice: Notice) -> Response {
-    let to = path(member, id);
+fn told(app: &App, visitor: &Visitor, id: i64, notice: Notice) -> Response {
+    let to = path(visitor, id);
     (cookies::tell(&app.config, &to, notice), Redirect::to(&to)).into_response()
 }

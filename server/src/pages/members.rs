@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::gate::{self, Link, checked, password, plain, spent, start_session, text};
 use super::session::{Manager, Member, SignedIn, ThingId};
 use crate::app::App;
-use crate::db::members::{self, Invitation};
+use crate::db::members::{self, Invitation, Offer};
 use crate::db::{accounts, users};
 use crate::domain::names::{Email, Password};
 use crate::domain::roles::Role;
@@ -54,7 +54,7 @@ async fn show(
     let invited = |i: Invitation| InvitationRow {
         id: i.id,
         email: i.email,
-        words: i.role.words().to_owned(),
+        words: i.offer.words(),
         until: When::new(i.expires_at, now),
     };
     let may_give = |role: &Role| member.role.may_give(*role);
@@ -162,8 +162,14 @@ async fn invited(
     token: &str,
     invitation: &Invitation,
 ) -> Result<GatePage> {
-    let title = format!("Join {}", invitation.project_name);
-    let lead = format!("{} was asked to come as {}.", invitation.email, invitation.role.words());
+    let title = format!("Join {}", invitation.offer.place(&invitation.project_name));
+    let asked = match &invitation.offer {
+        Offer::Role(role) => format!("to come as {}", role.words()),
+        Offer::Server { level, .. } => {
+            format!("to share a server of {}, to {}", invitation.project_name, level.words())
+        }
+    };
+    let lead = format!("{} was asked {asked}.", invitation.email);
     let here = format!("/invitation?token={token}");
     let base = GatePage {
         action: "/invitation",

@@ -9,7 +9,8 @@
 //! - `CsrfLayer`: a request that changes something and comes from another site is refused by `Sec-Fetch-Site` and
 //!   `Origin`; the cookie is `SameSite=Lax` besides.
 //! - The session, and for every path with a project the user's membership in it; the id of a thing is then only looked up
-//!   within that project, by the same functions as the API's.
+//!   within that project, by the same functions as the API's. Pages of servers ask what the user is to that server
+//!   (`session::Visitor`), which may be a grant on it alone; all others ask for a role, and are closed to such people.
 
 mod account;
 mod addresses;
@@ -40,7 +41,9 @@ mod operators;
 mod preview;
 mod resize;
 mod server;
+mod server_access;
 mod server_network;
+mod server_settings;
 mod servers;
 mod session;
 mod sign_in;
@@ -92,6 +95,13 @@ pub fn router(app: App) -> Router {
         .route("/servers/{id}/resize", post(resize::submit))
         .route("/servers/{id}/freeze", post(life::freeze))
         .route("/servers/{id}/restart-policy", post(life::restart_policy))
+        .route("/servers/{id}/settings", get(server_settings::page).post(server_settings::change))
+        .route("/servers/{id}/protection", post(server_settings::protect))
+        .route("/servers/{id}/access", get(server_access::page).post(server_access::give))
+        .route("/servers/{id}/access/leave", post(server_access::leave))
+        .route("/servers/{id}/access/{grant}/level", post(server_access::set_level))
+        .route("/servers/{id}/access/{grant}/revoke", post(server_access::revoke))
+        .route("/servers/{id}/access/{grant}/uninvite", post(server_access::uninvite))
         .route("/servers/{id}/delete", post(server::delete))
         .route("/firewalls", get(firewalls::list))
         .route("/firewalls/new", get(firewalls::new).post(firewalls::create))

@@ -9,7 +9,7 @@ use super::dress::Failed;
 use super::fields::Fields;
 use super::preview::plan_choice;
 use super::server::{path, refused};
-use super::session::{Changer, ThingId};
+use super::session::{ThingId, ToManage};
 use crate::app::App;
 use crate::db::plans;
 use crate::db::vps::{self, Reference, Vps};
@@ -18,19 +18,19 @@ use crate::ids::VpsId;
 
 /// `POST /projects/{project}/servers/{id}/resize`.
 pub(super) async fn submit(
-    Changer(member): Changer,
+    ToManage(visitor): ToManage,
     ThingId(id): ThingId,
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {
     let plan = Reference::new(fields.get("server_type"));
     let grow_disk = !fields.get("upgrade_disk").is_empty();
-    match vps::change_plan(&app, member.id(), VpsId(id), &plan, grow_disk).await {
+    match vps::change_plan(&app, visitor.id(), VpsId(id), &plan, grow_disk).await {
         Ok(_) => {
-            let to = path(&member, id);
+            let to = path(&visitor, id);
             Ok((cookies::tell(&app.config, &to, Notice::ResizeAccepted), Redirect::to(&to)).into_response())
         }
-        Err(e) => refused(&app, &member, id, Field::default(), e).await,
+        Err(e) => refused(&app, &visitor, id, Field::default(), e).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use berth_web::{Field, Notice, Pager, ProjectLink, Section, ServerFilter, ServerList, ServersPage};
+use berth_web::{Field, Notice, Pager, Section, ServerFilter, ServerList, ServersPage};
 use chrono::Utc;
 use serde::Deserialize;
 
@@ -14,16 +14,17 @@ use super::dress::{Failed, Page, encode};
 use super::events::{Feed, stream};
 use super::fields::Fields;
 use super::server::command;
-use super::session::{Changer, Member};
+use super::session::{ToOperate, ToSee, Visitor};
 use super::views::{self, Beside};
 use crate::app::App;
 use crate::db::page::{Listed, Page as Part, Sort};
 use crate::db::vps::{self, Filter, Vps};
-use crate::db::{graphs, images, locations};
+use crate::db::{grants, graphs, images, locations};
+use crate::domain::grants::OnServer;
 use crate::domain::selector::Selector;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
-use crate::ids::{ProjectId, VpsId};
+use crate::ids::VpsId;
 use crate::wake::Changed;
 
 /// Servers on the page.
@@ -97,7 +98,7 @@ impl Asked {
 
 /// `GET /projects/{project}/servers`.
 pub(super) async fn page(
-    member: Member,
+    ToSee(visitor): ToSee,
     State(app): State<App>,
     Query(asked): Query<Asked>,
 ) -> Result<impl IntoResponse, Failed> {
@@ -112,41 +113,45 @@ pub(super) async fn page(
     if let Err(e) = asked.selector() {
         blame(e, &mut [("label_selector", &mut filter.label)], &mut None)?;
     }
-    let list = load(&app, &member.project, &asked).await?;
-    let stream = format!("{}?{}", member.project.path("servers/events"), asked.query(asked.number(), false));
+    let list = load(&app, &visitor, &asked).await?;
+    let stream = format!("{}?{}", visitor.project.path("servers/events"), asked.query(asked.number(), false));
     let turn =
-        |choosing| format!("{}?{}", member.project.path("servers"), asked.query(asked.number(), choosing));
+        |choosing| format!("{}?{}", visitor.project.path("servers"), asked.query(asked.number(), choosing));
     let page = ServersPage {
-        shell: member.shell(Section::Servers),
+        shell: visitor.shell(Section::Servers),
         stream: (!list.choosing).then_some(stream),
         choose: turn(!list.choosing),
+        may_choose: visitor.standing.may(OnServer::Operate),
         list,
         filter,
     };
-    Ok((member.who.told(&app), Page(page)))
+    Ok((visitor.who.told(&app), Page(page)))
 }
 
 /// `GET /projects/{project}/servers/events`.
 pub(super) async fn events(
-    member: Member,
+    ToSee(visitor): ToSee,
     State(app): State<App>,
     Query(asked): Query<Asked>,
 ) -> impl IntoResponse {
-    let topic = Changed::Project(member.project.id);
+    let (topic, cookie) = (Changed::Project(visitor.project.id), visitor.who.cookie.clone());
     let load = {
         let app = app.clone();
         move || {
-            let (app, project, asked) = (app.clone(), member.project.clone(), asked.clone());
-            async move { load(&app, &project, &asked).await?.parts().map_err(|e| Error::Internal(e.into())) }
+            let (app, mut visitor, asked) = (app.clone(), visitor.clone(), asked.clone());
+            async move {
+                visitor.standing = visitor.still(&app, None).await?;
+                load(&app, &visitor, &asked).await?.parts().map_err(|e| Error::Internal(e.into()))
+            }
         }
     };
-    stream(Feed { app, cookie: member.who.cookie, topic, load, gone: Vec::new() })
+    stream(Feed { app, cookie, topic, load, gone: Vec::new() })
 }
 
 /// `POST /projects/{project}/servers/power`: the same command for each that was chosen. What cannot be done for one is
 /// done for the others, and told.
 pub(super) async fn power(
-    Changer(member): Changer,
+    ToOperate(visitor): ToOperate,
     State(app): State<App>,
     fields: Fields,
 ) -> Result<Response, Failed> {
@@ -154,7 +159,12 @@ pub(super) async fn power(
     let ids = fields.all("id").filter_map(|id| id.parse().ok()).map(VpsId);
     let (mut done, mut refused) = (0, 0);
     for id in ids.take(usize::try_from(PER_PAGE).unwrap_or(0)) {
-        match vps::power(&app, member.id(), id, command).await {
+        let standing = grants::standing(&app.db, visitor.id(), visitor.who.id, Some(id)).await?;
+        if !standing.may(OnServer::Operate) {
+            refused += 1;
+            continue;
+        }
+        match vps::power(&app, visitor.id(), id, command).await {
             Ok(_) => done += 1,
             Err(Error::Internal(e)) => return Err(Error::Internal(e).into()),
             Err(_) => refused += 1,
@@ -166,17 +176,20 @@ pub(super) async fn power(
         (_, 0) => Notice::PowerAccepted,
         _ => Notice::PowerPartly,
     };
-    let to = member.project.path("servers");
+    let to = visitor.project.path("servers");
     Ok((cookies::tell(&app.config, &to, notice), Redirect::to(&to)).into_response())
 }
 
-async fn load(app: &App, project: &ProjectLink, asked: &Asked) -> Result<ServerList> {
+async fn load(app: &App, visitor: &Visitor, asked: &Asked) -> Result<ServerList> {
+    let project = &visitor.project;
     let number = asked.number();
     // For a selector that is wrong there is nothing; the form says why.
     let found = match asked.selector() {
         Ok(selector) => {
             let part = Part { number, size: PER_PAGE };
-            vps::list(&app.db, ProjectId(project.id), &asked.filter(selector), part).await?
+            let mut filter = asked.filter(selector);
+            filter.granted_to = visitor.standing.role.is_none().then_some(visitor.who.id);
+            vps::list(&app.db, visitor.id(), &filter, part).await?
         }
         Err(_) => Listed { items: Vec::new(), total: 0 },
     };
@@ -186,7 +199,7 @@ async fn load(app: &App, project: &ProjectLink, asked: &Asked) -> Result<ServerL
         project: project.clone(),
         rows: found.items.iter().map(|vps| views::row(vps, &beside)).collect(),
         searched: asked.searches(),
-        choosing: asked.choosing() && project.may_change,
+        choosing: asked.choosing() && visitor.standing.may(OnServer::Operate),
         pager: Pager::at(number, PER_PAGE, found.total, turn),
     })
 }

@@ -1,8 +1,8 @@
 //! Who asks: a session from the cookie, the user's projects, and for paths of a project that the user is in it.
 
-use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri, Path};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath, OptionalFromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
-use berth_web::{Acting, Banner, Notice, ProjectLink, Section, Shell, Theme, User, When};
+use berth_web::{Acting, Banner, Notice, ProjectLink, Rights, Section, Shell, Theme, User, When};
 use chrono::Utc;
 use serde::Deserialize;
 
@@ -12,11 +12,12 @@ use super::dress::Failed;
 use crate::app::App;
 use crate::audit::{self, Actor};
 use crate::db::projects::Project;
-use crate::db::{announcements, projects, sessions};
+use crate::db::{announcements, grants, projects, sessions};
 use crate::domain::acting::may;
+use crate::domain::grants::{Level, OnServer, Standing};
 use crate::domain::roles::{Right, Role};
 use crate::error::Error;
-use crate::ids::{ProjectId, UserId};
+use crate::ids::{ProjectId, UserId, VpsId};
 
 /// The secret of a session, and whose pages it was for when it was asked: what goes on for longer than a request ends when
 /// that is somebody else.
@@ -47,7 +48,7 @@ impl std::ops::Deref for Visit {
 pub(super) struct SignedIn {
     /// Who.
     pub(super) user: User,
-    /// Where they may work.
+    /// Where they may work; after these, where single servers are theirs.
     pub(super) projects: Vec<ProjectLink>,
     /// Their id.
     pub(super) id: UserId,
@@ -120,10 +121,11 @@ where
             true => announcements::current(&app.db, &mine, Some(user.id)).await?,
             false => Vec::new(), // what is refused there shows its form again without them
         };
+        let guest = grants::projects_of(&app.db, user.id).await?.into_iter().map(guest_link);
         let roles = projects.iter().map(|(project, role)| (project.id.0, *role)).collect();
         Ok(Self {
             user: User { email: user.email, operator: user.operator },
-            projects: projects.into_iter().map(link).collect(),
+            projects: projects.into_iter().map(link).chain(guest).collect(),
             id: user.id,
             roles,
             cookie,
@@ -143,6 +145,19 @@ fn link((project, role): (Project, Role)) -> ProjectLink {
         may_change: role.may(Right::Change) && project.suspended_reason.is_none(),
         may_manage: role.may(Right::Manage),
         suspended: project.suspended_reason,
+        guest: false,
+    }
+}
+
+/// A project of which single servers are somebody's.
+fn guest_link(project: Project) -> ProjectLink {
+    ProjectLink {
+        id: project.id.0,
+        name: project.name,
+        may_change: false,
+        may_manage: false,
+        suspended: project.suspended_reason,
+        guest: true,
     }
 }
 
@@ -253,6 +268,137 @@ may!(
     "This is for the admins and owners of the project. Ask one of them."
 );
 
+/// Somebody who may do something with the server that the path names, or, where it names none, with some server of the
+/// project: by their role there, or by a grant.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// Who.
+    pub(super) who: SignedIn,
+    /// The project.
+    pub(super) project: ProjectLink,
+    /// What they are to the server.
+    pub(super) standing: Standing,
+}
+
+impl Visitor {
+    /// The project's id.
+    pub(super) fn id(&self) -> ProjectId {
+        ProjectId(self.project.id)
+    }
+
+    /// What stands around a page of this project.
+    pub(super) fn shell(&self, section: Section) -> Shell {
+        self.who.shell(section, Some(&self.project))
+    }
+
+    /// What they may do, for the page.
+    pub(super) fn rights(&self) -> Rights {
+        let may = |what| self.standing.may(what) && self.project.suspended.is_none();
+        Rights {
+            operate: may(OnServer::Operate),
+            manage: may(OnServer::Manage),
+            delete: may(OnServer::Delete),
+            share: may(OnServer::Share),
+            granted: self.standing.level.filter(|_| self.project.guest).map(Level::words),
+        }
+    }
+
+    /// Whether they still may: what goes on for longer than a request asks again. For others there is no such server.
+    pub(super) async fn still(&self, app: &App, vps: Option<VpsId>) -> Result<Standing, Error> {
+        let standing = grants::standing(&app.db, self.id(), self.who.id, vps).await?;
+        match standing.is_somebody() {
+            true => Ok(standing),
+            false => Err(Error::NotFound("server")),
+        }
+    }
+
+    /// The one place where it is decided who may do what with a server. It is for paths of servers alone: the number that
+    /// another path ends with is no server's.
+    async fn find<S>(parts: &mut Parts, state: &S, what: OnServer) -> Result<Self, Failed>
+    where
+        S: Send + Sync,
+        App: FromRef<S>,
+    {
+        let who = <SignedIn as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        let of_servers = |path: &MatchedPath| {
+            let rest = path.as_str().strip_prefix("/projects/{project}/servers");
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let found = <Path<ServerPath> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        let (Ok(Path(ServerPath { project, id })), true) =
+            (found, parts.extensions.get::<MatchedPath>().is_some_and(of_servers))
+        else {
+            return Err(Error::NotFound("server").into());
+        };
+        let link = who.projects.iter().find(|p| p.id == project).cloned();
+        let project = link.ok_or(Error::NotFound("project"))?;
+        let mut found = Self { who, project, standing: Standing::default() };
+        found.standing = found.still(&App::from_ref(state), id.map(VpsId)).await?;
+        if !found.standing.may(what) {
+            return Err(Error::Forbidden(WHY_NOT.into()).into());
+        }
+        match (&found.project.suspended, parts.method.is_safe()) {
+            (Some(why), false) => Err(Error::Forbidden(format!("The project is suspended: {why}")).into()),
+            _ => Ok(found),
+        }
+    }
+}
+
+const WHY_NOT: &str =
+    "You may not do this with this server. An admin or owner of its project can give you more.";
+
+#[derive(Deserialize)]
+struct ServerPath {
+    project: i64,
+    #[serde(default)]
+    id: Option<i64>,
+}
+
+macro_rules! on_server {
+    ($(#[$doc:meta])* $name:ident, $what:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(super) struct $name(pub(super) Visitor);
+
+        impl<S: Send + Sync> FromRequestParts<S> for $name
+        where
+            App: FromRef<S>,
+        {
+            type Rejection = Failed;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+                Visitor::find(parts, state, $what).await.map(Self)
+            }
+        }
+    };
+}
+
+on_server!(
+    /// Who may look at it.
+    ToSee,
+    OnServer::See
+);
+on_server!(
+    /// Who may switch it and be inside.
+    ToOperate,
+    OnServer::Operate
+);
+on_server!(
+    /// Who may change what it is.
+    ToManage,
+    OnServer::Manage
+);
+on_server!(
+    /// Who may end it.
+    ToDelete,
+    OnServer::Delete
+);
+on_server!(
+    /// Who says who else may do something with it.
+    ToShare,
+    OnServer::Share
+);
+
 /// The id of a thing in the path, beside the project's. What is no number does not exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ThingId(pub(super) i64);
@@ -270,6 +416,26 @@ impl<S: Send + Sync> FromRequestParts<S> for ThingId {
             .await
             .map_err(|_| Error::NotFound("page"))?;
         Ok(Self(id))
+    }
+}
+
+/// The id of a grant, or of an invitation, of the server in the path. What is no number does not exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GrantId(pub(super) i64);
+
+#[derive(Deserialize)]
+struct GrantPath {
+    grant: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GrantId {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let Path(GrantPath { grant }) = <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Error::NotFound("page"))?;
+        Ok(Self(grant))
     }
 }
 

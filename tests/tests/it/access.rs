@@ -217,6 +217,7 @@ async fn the_description_has_what_was_promised() {
         ("post", "/v1/servers/{id}/actions/reset_password"),
         ("post", "/v1/servers/{id}/actions/request_console"),
         ("post", "/v1/servers/{id}/actions/change_type"),
+        ("post", "/v1/servers/{id}/actions/change_protection"),
         ("get", "/v1/servers/{id}/actions"),
         ("get", "/v1/servers/actions"),
         ("get", "/v1/servers/actions/{id}"),

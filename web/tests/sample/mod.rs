@@ -18,7 +18,14 @@ pub(crate) fn ago(minutes: i64) -> When {
 }
 
 pub(crate) fn project() -> ProjectLink {
-    ProjectLink { id: 1, name: "harbour".into(), may_change: true, may_manage: true, suspended: None }
+    ProjectLink {
+        id: 1,
+        name: "harbour".into(),
+        may_change: true,
+        may_manage: true,
+        suspended: None,
+        guest: false,
+    }
 }
 
 pub(crate) fn shell(section: Section, operator: bool) -> Shell {
@@ -67,6 +74,10 @@ fn row(id: i64, name: &str, status: Status, part: f64) -> ServerRow {
         labels: vec![],
         created: ago(id * id * 37),
     }
+}
+
+pub(crate) fn rights() -> Rights {
+    Rights { operate: true, manage: true, delete: true, share: true, granted: None }
 }
 
 pub(crate) fn list() -> ServerList {
@@ -162,6 +173,7 @@ pub(crate) fn live() -> ServerLive {
         Some(("start_failed".into(), "The guest's init ended at once; look at the console for why.".into()));
     ServerLive {
         project: project(),
+        rights: rights(),
         server: ServerView {
             id: 5,
             name: "db-primary".into(),
@@ -235,6 +247,56 @@ pub(crate) fn server() -> ServerPage {
     }
 }
 
+/// The page as somebody sees it to whom the server alone was given.
+pub(crate) fn guest_server() -> ServerPage {
+    let mut page = server();
+    let project = ProjectLink { may_change: false, may_manage: false, guest: true, ..project() };
+    (page.shell.project, page.shell.projects) = (Some(project.clone()), vec![project.clone()]);
+    page.live.project = project;
+    page.live.rights = Rights { operate: true, granted: Some("operate"), ..Rights::default() };
+    page
+}
+
+pub(crate) fn server_settings() -> ServerSettingsPage {
+    let inputs = vec![Input::line("name", "Name").with("db"), Input::line("labels", "Labels").optional()];
+    let form = |id, inputs| Form::new(id, "/projects/1/servers/5/settings", "Save", inputs);
+    ServerSettingsPage {
+        shell: shell(Section::Servers, false),
+        server: "/projects/1/servers/5".into(),
+        name: "db-primary".into(),
+        rename: form("rename", inputs),
+        protection: form("protection", vec![Input::check("protected", "Protect it against being deleted")]),
+        protected: false,
+        delete: Some(form("delete", vec![Input::confirm("db-primary")]).danger()),
+    }
+}
+
+pub(crate) fn server_access() -> ServerAccessPage {
+    ServerAccessPage {
+        shell: shell(Section::Servers, false),
+        server: "/projects/1/servers/5".into(),
+        name: "db-primary".into(),
+        rows: vec![GrantRow {
+            id: 1,
+            email: "dan@quay.example".into(),
+            name: "Dan".into(),
+            level: "operate",
+            since: ago(4000),
+        }],
+        invitations: vec![InvitationRow {
+            id: 2,
+            email: "eve@quay.example".into(),
+            words: "look".into(),
+            until: ago(-5000),
+        }],
+        levels: vec![("view", "look"), ("operate", "operate"), ("manage", "manage")],
+        email: Field::default(),
+        level: "view",
+        link: Some("https://berth.example/invitation?token=5d1f2c3b4a596877".into()),
+        mails: false,
+    }
+}
+
 pub(crate) fn console() -> ConsolePage {
     ConsolePage { shell: shell(Section::Servers, false), project: project(), id: 1, name: "web".into() }
 }
@@ -254,6 +316,10 @@ fn plan(name: &str, specs: [&str; 3], monthly: &str, hourly: &str) -> PlanChoice
     }
 }
 
+fn thing(id: i64, name: &str, detail: &str, chosen: bool) -> ThingChoice {
+    ThingChoice { id, name: name.into(), detail: detail.into(), chosen }
+}
+
 pub(crate) fn create() -> CreatePage {
     let mut plans = vec![
         plan("b1", ["1 core", "2 GB memory", "20 GB disk"], "3.50", "0.0056"),
@@ -267,6 +333,8 @@ pub(crate) fn create() -> CreatePage {
         plan: "b2".into(),
         image: "debian-13".into(),
         keys: vec!["laptop".into()],
+        ipv6: Address::None,
+        networks: vec![3],
         ..ServerRequest::default()
     };
     CreatePage {
@@ -291,6 +359,10 @@ pub(crate) fn create() -> CreatePage {
                 chosen: false,
             },
         ],
+        ipv4: vec![AddressChoice { value: "4".into(), words: "192.0.2.4 (mail)".into() }],
+        ipv6: vec![],
+        networks: vec![thing(3, "inside", "10.0.0.0/16", true)],
+        firewalls: vec![thing(5, "web", "2 rules", false)],
         form: ServerForm {
             name: Field::new("calm-otter"),
             image: Field::new("debian-13"),
@@ -302,8 +374,12 @@ pub(crate) fn create() -> CreatePage {
             image: Some("Debian 13".into()),
             location: None,
             keys: vec!["laptop".into()],
+            addresses: Some("no IPv6".into()),
+            networks: vec!["inside".into()],
+            firewalls: vec![],
             cli: cli(&request),
             curl: curl(&request, "https://berth.example/v1"),
+            terraform: terraform(&request, "https://berth.example/v1"),
         },
     }
 }
@@ -428,6 +504,7 @@ pub(crate) fn servers_page(shell: Shell, list: ServerList) -> ServersPage {
         },
         stream: (!list.choosing).then(|| "/projects/1/servers/events?".into()),
         choose: "/projects/1/servers?choose=yes".into(),
+        may_choose: list.project.may_change,
         list,
     }
 }
@@ -735,6 +812,9 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
         ),
         ("create", page(create().render())),
         ("server", page(server().render())),
+        ("server-guest", page(guest_server().render())),
+        ("server-settings", page(server_settings().render())),
+        ("server-access", page(server_access().render())),
         ("console", page(console().render())),
         ("keys", page(keys().render())),
         ("tokens", page(tokens().render())),
@@ -771,8 +851,16 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     let nobody = |section| Shell { project: None, projects: vec![], ..shell(section, true) };
     let list = ServerList { rows: vec![], ..list() };
-    let create =
-        CreatePage { images: vec![], plans: vec![], keys: vec![], form: ServerForm::default(), ..create() };
+    let create = CreatePage {
+        images: vec![],
+        plans: vec![],
+        keys: vec![],
+        ipv4: vec![],
+        networks: vec![],
+        firewalls: vec![],
+        form: ServerForm::default(),
+        ..create()
+    };
     let mut server = server();
     server.live = ServerLive {
         network: ServerNetwork::default(),
@@ -798,6 +886,17 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ("empty-servers", page(servers_page(shell(Section::Servers, false), list).render())),
         ("empty-create", page(create.render())),
         ("empty-server", page(server.render())),
+        (
+            "empty-server-access",
+            page(
+                ServerAccessPage { rows: vec![], invitations: vec![], link: None, ..server_access() }
+                    .render(),
+            ),
+        ),
+        (
+            "empty-server-settings",
+            page(ServerSettingsPage { protected: true, delete: None, ..server_settings() }.render()),
+        ),
         ("empty-keys", page(KeysPage { rows: vec![], form: KeyForm::default(), ..keys() }.render())),
         ("empty-tokens", page(TokensPage { rows: vec![], secret: None, ..tokens() }.render())),
         (

@@ -181,6 +181,11 @@ impl CreateServer {
     }
 }
 
+/// Reads the body of a create: this API's, and that of the form of the dashboard.
+pub(crate) fn new_server(body: &[u8]) -> Result<NewVps> {
+    parse::<CreateServer>(body)?.parse()
+}
+
 /// Where an address comes from, by what was said of its family; `usual` without any primary IP.
 fn public_ip(family: &str, enable: Option<bool>, chosen: Option<i64>, usual: PublicIp) -> Result<PublicIp> {
     match (enable.unwrap_or(true), chosen) {
@@ -204,7 +209,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, Json<CreateServerResponse>)> {
-    let mut new = parse::<CreateServer>(&body)?.parse()?;
+    let mut new = new_server(&body)?;
     if let Some(key) = headers.get("idempotency-key") {
         new.idempotency = Some(IdempotencyKey::parse(key.to_str().unwrap_or_default(), &body)?);
     }

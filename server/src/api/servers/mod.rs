@@ -5,6 +5,7 @@ mod create;
 mod metrics;
 mod networks;
 mod power;
+mod protection;
 mod resize;
 mod wire;
 
@@ -18,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use self::create::IdOrName;
+pub(crate) use self::create::new_server;
 use self::wire::Server;
 use super::actions::ActionResponse;
 use super::{Body, Id, Listing, Meta, Problems, Query};
@@ -35,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(list, create::create))
         .routes(routes!(get, update, delete))
         .routes(routes!(resize::change_type))
+        .routes(routes!(protection::change_protection))
         .merge(power::router())
         .merge(metrics::router())
         .merge(console::router())

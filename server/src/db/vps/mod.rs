@@ -1,7 +1,7 @@
 //! VPSes: the rented things.
 //!
 //! Reading is in `read`, and each change of desired state has a file of its own: `create`, `power`, `password`,
-//! `resize`, `limits`, `update`, `delete`. All changes have the same form: one transaction that locks the host's row and then the
+//! `resize`, `limits`, `update`, `protect`, `delete`. All changes have the same form: one transaction that locks the host's row and then the
 //! VPS's, decides, writes the new desired state under a new generation and the host's new sequence, writes the action,
 //! commits; then the host and the project's pages are woken.
 
@@ -15,6 +15,7 @@ mod lock;
 mod order;
 mod password;
 mod power;
+mod protect;
 mod read;
 mod resize;
 mod room;
@@ -31,6 +32,7 @@ pub(super) use lock::{Locked, lock, next_generation, next_seq};
 pub use order::{PlaceName, Reference};
 pub use password::reset_password;
 pub use power::power;
+pub use protect::protect;
 pub use read::{Filter, Vps, ever_existed, get, list, list_everywhere, names, on_host, some};
 pub use resize::change_plan;
 pub use update::{Update, update};

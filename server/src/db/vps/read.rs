@@ -20,7 +20,7 @@ use crate::domain::life::parse_policy;
 use crate::domain::selector::Selector;
 use crate::domain::status::{Seen, Status, state_from_name, status};
 use crate::error::{Error, Result};
-use crate::ids::{DatacenterId, HostId, ImageId, LocationId, PlanId, ProjectId, VpsId};
+use crate::ids::{DatacenterId, HostId, ImageId, LocationId, PlanId, ProjectId, UserId, VpsId};
 
 /// A VPS with the names of what it refers to.
 #[derive(Clone, Debug)]
@@ -222,6 +222,8 @@ pub struct Filter {
     pub selector: Selector,
     /// Only those that are called by one of these; none of them when there are none.
     pub status: Option<Vec<Status>>,
+    /// Only those on which this person was given something.
+    pub granted_to: Option<UserId>,
     /// In this order (`id`, `name`, `created_at`).
     pub sort: Vec<Sort>,
 }
@@ -291,6 +293,9 @@ async fn find(db: &PgPool, project: Option<ProjectId>, filter: &Filter, page: Pa
                               join locations l on l.id = d.location_id where l.name = ",
         );
         query.push_bind(location.clone()).push(")");
+    }
+    if let Some(user) = filter.granted_to {
+        query.push(" and id in (select vps_id from grants where user_id = ").push_bind(user.0).push(")");
     }
     crate::db::selector::push(&mut query, "labels", &filter.selector);
     Sort::push(&filter.sort, &mut query);

@@ -19,31 +19,50 @@ enum Need {
     Change,
     /// An admin or owner.
     Manage,
+    /// As `Look`, or the server was given to them.
+    See,
+    /// As `Change`, or it was given to them to operate.
+    Run,
+    /// As `Change`, or it was given to them to manage.
+    Tend,
+    /// As `Change`; nobody is given that on a single server.
+    End,
+    /// As `Manage`; nor that.
+    Share,
     /// An operator.
     Operate,
 }
-use Need::{Change, Look, Manage, Open, Operate, SignedIn};
+use Need::{Change, End, Look, Manage, Open, Operate, Run, See, Share, SignedIn, Tend};
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 160] = [
+const GUARDED: [(&str, &str, Need); 169] = [
     ("GET", "/", SignedIn),
-    ("GET", "/projects/{project}/servers", Look),
-    ("GET", "/projects/{project}/servers/events", Look),
-    ("POST", "/projects/{project}/servers/power", Change),
+    ("GET", "/projects/{project}/servers", See),
+    ("GET", "/projects/{project}/servers/events", See),
+    ("POST", "/projects/{project}/servers/power", Run),
     ("GET", "/projects/{project}/servers/new", Change),
     ("POST", "/projects/{project}/servers/new", Change),
     ("POST", "/projects/{project}/servers/summary", Change),
-    ("GET", "/projects/{project}/servers/{id}", Look),
-    ("GET", "/projects/{project}/servers/{id}/events", Look),
-    ("GET", "/projects/{project}/servers/{id}/console", Change),
-    ("POST", "/projects/{project}/servers/{id}/console/ticket", Change),
-    ("POST", "/projects/{project}/servers/{id}/power", Change),
-    ("POST", "/projects/{project}/servers/{id}/reset-password", Change),
-    ("POST", "/projects/{project}/servers/{id}/resize", Change),
-    ("POST", "/projects/{project}/servers/{id}/freeze", Change),
-    ("POST", "/projects/{project}/servers/{id}/restart-policy", Change),
-    ("POST", "/projects/{project}/servers/{id}/delete", Change),
+    ("GET", "/projects/{project}/servers/{id}", See),
+    ("GET", "/projects/{project}/servers/{id}/events", See),
+    ("GET", "/projects/{project}/servers/{id}/console", Run),
+    ("POST", "/projects/{project}/servers/{id}/console/ticket", Run),
+    ("POST", "/projects/{project}/servers/{id}/power", Run),
+    ("POST", "/projects/{project}/servers/{id}/reset-password", Run),
+    ("POST", "/projects/{project}/servers/{id}/resize", Tend),
+    ("POST", "/projects/{project}/servers/{id}/freeze", Run),
+    ("POST", "/projects/{project}/servers/{id}/restart-policy", Tend),
+    ("GET", "/projects/{project}/servers/{id}/settings", Tend),
+    ("POST", "/projects/{project}/servers/{id}/settings", Tend),
+    ("POST", "/projects/{project}/servers/{id}/protection", Tend),
+    ("GET", "/projects/{project}/servers/{id}/access", Share),
+    ("POST", "/projects/{project}/servers/{id}/access", Share),
+    ("POST", "/projects/{project}/servers/{id}/access/leave", See),
+    ("POST", "/projects/{project}/servers/{id}/access/{grant}/level", Share),
+    ("POST", "/projects/{project}/servers/{id}/access/{grant}/revoke", Share),
+    ("POST", "/projects/{project}/servers/{id}/access/{grant}/uninvite", Share),
+    ("POST", "/projects/{project}/servers/{id}/delete", End),
     ("GET", "/projects/{project}/firewalls", Look),
     ("GET", "/projects/{project}/firewalls/new", Change),
     ("POST", "/projects/{project}/firewalls/new", Change),
@@ -197,7 +216,8 @@ fn guarded() -> impl Iterator<Item = (Method, &'static str)> {
 }
 
 fn filled(path: &str, project: i64, id: i64) -> String {
-    path.replace("{project}", &project.to_string()).replace("{id}", &id.to_string())
+    let path = path.replace("{project}", &project.to_string()).replace("{id}", &id.to_string());
+    path.replace("{grant}", "987654321")
 }
 
 #[test]
@@ -282,6 +302,9 @@ async fn what_is_anothers_is_not_there() {
     w.finish().await;
 }
 
+/// The rank of whoever was given the server to look at; the other levels follow.
+const GIVEN: i32 = 10;
+
 /// Every route by every role: who may not is told so, and nothing happens; who may is let through to what the page checks.
 #[tokio::test]
 async fn every_role_may_what_it_says_on_every_route() {
@@ -292,6 +315,13 @@ async fn every_role_may_what_it_says_on_every_route() {
     w.settled().await;
     let operator = signed_in(&w, "operator@berth.example", true, &[]).await;
     let mut people = vec![(3, owner), (-1, operator)];
+    // Those who are nobody in the project, but to whom the server was given.
+    for (rank, level) in ["view", "operate", "manage"].into_iter().enumerate() {
+        let email = format!("{level}@berth.example");
+        let browser = signed_in(&w, &email, false, &[]).await;
+        w.sql(&format!("insert into grants (project_id, vps_id, user_id, level) select {mine}, {id}, id, '{level}' from users where email = '{email}'")).await;
+        people.push((GIVEN + i32::try_from(rank).expect("small"), browser));
+    }
     for (rank, role) in ["read_only", "member", "admin"].into_iter().enumerate() {
         let email = format!("{role}@berth.example");
         let browser = signed_in(&w, &email, false, &["mine"]).await;
@@ -302,7 +332,7 @@ async fn every_role_may_what_it_says_on_every_route() {
     for (method, path, need) in GUARDED {
         let streams = path.ends_with("/events"); // they do not end; others look at them
         let ends_sessions = path.starts_with("/account") || path == "/sign-out";
-        if need == Open || streams || ends_sessions {
+        if need == Open || streams || ends_sessions || path.ends_with("/leave") {
             continue;
         }
         let is_post = method == "POST";
@@ -310,8 +340,17 @@ async fn every_role_may_what_it_says_on_every_route() {
             let to = filled(path, mine, id);
             let seen =
                 browser.send(method.parse().expect("a method"), &to, &[], is_post.then_some(&[])).await;
+            let given = rank.checked_sub(GIVEN).filter(|given| *given >= 0);
             let wanted = match need {
+                Look | Change | Manage | Operate if given.is_some() => Some(404),
+                Run if given == Some(0) => Some(403),
+                Tend if given.is_some_and(|given| given < 2) => Some(403),
+                End | Share if given.is_some() => Some(403),
+                _ if given.is_some() => None,
                 Operate if *rank >= 0 => Some(404),
+                See | Run | Tend | End | Share if *rank < 0 => Some(404),
+                Run | Tend | End if *rank < 1 => Some(403),
+                Share if *rank < 2 => Some(403),
                 Look | Change | Manage if *rank < 0 => Some(404), // an operator is no member
                 Change if *rank < 1 => Some(403),
                 Manage if *rank < 2 => Some(403),

@@ -4,8 +4,10 @@
 mod acting;
 mod addresses;
 mod console;
+mod create;
 mod firewalls;
 mod forms;
+mod grants;
 mod guards;
 mod headers;
 mod live;
