@@ -581,6 +581,7 @@ pub(crate) fn message() -> MessagePage {
         status: 404,
         title: "There is nothing here".into(),
         text: "The address is wrong, or what was here is gone.".into(),
+        acting: None,
         correlation_id: "0d5f0c3e".into(),
     }
 }
