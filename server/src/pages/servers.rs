@@ -131,7 +131,7 @@ pub(super) async fn events(
     member: Member,
     State(app): State<App>,
     Query(asked): Query<Asked>,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, Failed> {
     let topic = Changed::Project(member.project.id);
     let load = {
         let app = app.clone();
@@ -140,7 +140,7 @@ pub(super) async fn events(
             async move { load(&app, &project, &asked).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, cookie: member.who.cookie, topic, load, gone: Vec::new() })
+    Ok(stream(Feed { app, cookie: member.who.cookie, topic, load, gone: Vec::new() })?)
 }
 
 /// `POST /projects/{project}/servers/power`: the same command for each that was chosen. What cannot be done for one is
