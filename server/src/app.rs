@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::console::Consoles;
 use crate::mail::Mailer;
 use crate::post::Poster;
+use crate::seats::Seats;
 use crate::wake::Wake;
 
 /// Shared by both listeners and the background tasks; cheap to clone.
@@ -32,6 +33,8 @@ pub struct App {
     pub rate: RateLimits,
     /// Consoles that are open at this replica.
     pub consoles: Consoles,
+    /// Counts event streams that are open at this replica.
+    pub seats: Seats,
     /// Wakes the task that tells name servers.
     pub names: Arc<Notify>,
 }
@@ -54,6 +57,7 @@ impl App {
             poster,
             rate,
             consoles: Consoles::default(),
+            seats: Seats::default(),
             names: Arc::default(),
         })
     }

@@ -68,6 +68,9 @@ pub enum Error {
     /// Too many requests.
     #[error("limit of requests per hour reached")]
     RateLimited,
+    /// Too many event streams at once; tells how many may be open.
+    #[error("{0}")]
+    TooManyStreams(String),
     /// The request's body is too large.
     #[error("the request body is larger than {0} bytes")]
     TooLarge(usize),
@@ -110,7 +113,7 @@ impl Error {
             Self::InUse(_) => "resource_in_use",
             Self::LimitExceeded(_) => "resource_limit_exceeded",
             Self::Refused { code, .. } => code,
-            Self::RateLimited => "rate_limit_exceeded",
+            Self::RateLimited | Self::TooManyStreams(_) => "rate_limit_exceeded",
             Self::TooLarge(_) => "invalid_input",
             Self::Internal(_) => "server_error",
         }
@@ -130,7 +133,7 @@ impl Error {
             Self::TooLarge(_) => 413,
             Self::InvalidInput { .. } | Self::InUse(_) | Self::Refused { .. } => 422,
             Self::Locked(_) | Self::Protected(_) => 423,
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::TooManyStreams(_) => 429,
             Self::Internal(_) => 500,
         }
     }

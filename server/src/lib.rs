@@ -25,6 +25,7 @@ pub mod mail;
 pub mod pages;
 pub mod post;
 pub mod postgres;
+pub mod seats;
 pub mod serve;
 pub mod tasks;
 pub mod wake;

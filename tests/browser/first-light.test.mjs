@@ -69,7 +69,7 @@ test("a server is created, runs, and goes, without a reload", async () => {
   await page.locator("#server-status").getByText("Running").waitFor({ timeout: READY });
   await page.locator("#server-activity").getByText("Create server").waitFor();
   assert.equal(after(), 0, "it became running without a navigation");
-  assert.equal(await page.locator("#server-graphs figure svg[role=img]").count(), 4);
+  assert.equal(await page.locator("#server-graphs figure svg[role=img]").count(), 7);
   await page.locator("#graph-cpu").hover();
 
   await page.getByRole("button", { name: "Copy address" }).click();

@@ -115,6 +115,14 @@ impl Browser {
         async { answer.text().await.expect("the stream ends by itself") }
     }
 
+    /// The status of the answer to a script, whose body is not read: it may be a stream.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn status(&self, path: &str) -> u16 {
+        self.ask(Method::GET, path, &[("hx-request", "true")], None).await.status().as_u16()
+    }
+
     /// The value of a cookie that would be sent to this path.
     ///
     /// # Panics

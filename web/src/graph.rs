@@ -7,7 +7,10 @@
 use std::fmt::Write;
 
 use askama::Template;
+use chrono::DateTime;
 use serde_json::json;
+
+use crate::format::When;
 
 /// Width of the drawing in its own units; it is stretched to the page.
 const WIDTH: f64 = 600.0;
@@ -24,11 +27,15 @@ pub enum Range {
     SixHours,
     /// The last day.
     Day,
+    /// The last seven days.
+    Week,
+    /// The last thirty days.
+    Month,
 }
 
 impl Range {
     /// All of them, as the page offers them.
-    pub const ALL: [Self; 3] = [Self::Hour, Self::SixHours, Self::Day];
+    pub const ALL: [Self; 5] = [Self::Hour, Self::SixHours, Self::Day, Self::Week, Self::Month];
 
     /// Reads what [`Range::name`] wrote; anything else is an hour.
     #[must_use]
@@ -43,6 +50,8 @@ impl Range {
             Self::Hour => "1h",
             Self::SixHours => "6h",
             Self::Day => "24h",
+            Self::Week => "7d",
+            Self::Month => "30d",
         }
     }
 
@@ -53,6 +62,8 @@ impl Range {
             Self::Hour => "1 hour",
             Self::SixHours => "6 hours",
             Self::Day => "24 hours",
+            Self::Week => "7 days",
+            Self::Month => "30 days",
         }
     }
 
@@ -63,16 +74,21 @@ impl Range {
             Self::Hour => 3_600,
             Self::SixHours => 21_600,
             Self::Day => 86_400,
+            Self::Week => 7 * 86_400,
+            Self::Month => 30 * 86_400,
         }
     }
 
-    /// Seconds between two points. Reports come every ten seconds; an hour is shown finer than a day.
+    /// Seconds between two points. Reports come every ten seconds; an hour is shown finer than a day. From five minutes
+    /// on a step is a multiple of five minutes, from an hour on one of hours, as the server keeps sums of these.
     #[must_use]
     pub fn step(self) -> i64 {
         match self {
             Self::Hour => 30,
             Self::SixHours => 120,
             Self::Day => 600,
+            Self::Week => 3_600,
+            Self::Month => 7_200,
         }
     }
 
@@ -83,6 +99,8 @@ impl Range {
             Self::Hour => ["1 h ago", "40 min", "20 min", "now"],
             Self::SixHours => ["6 h ago", "4 h", "2 h", "now"],
             Self::Day => ["24 h ago", "16 h", "8 h", "now"],
+            Self::Week => ["7 d ago", "4 d 16 h", "2 d 8 h", "now"],
+            Self::Month => ["30 d ago", "20 d", "10 d", "now"],
         }
     }
 }
@@ -98,6 +116,8 @@ pub enum Unit {
     BytesPerSecond,
     /// Bits per second.
     BitsPerSecond,
+    /// How often something happened in a step.
+    Times,
 }
 
 impl Unit {
@@ -107,6 +127,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::BytesPerSecond => "bytes_per_second",
             Self::BitsPerSecond => "bits_per_second",
+            Self::Times => "times",
         }
     }
 
@@ -115,6 +136,7 @@ impl Unit {
         let base: f64 = if matches!(self, Self::Bytes | Self::BytesPerSecond) { 1024.0 } else { 1000.0 };
         let least = match self {
             Self::Percent => 1.0,
+            Self::Times => 4.0,
             Self::Bytes => 1024.0 * 1024.0,
             Self::BytesPerSecond | Self::BitsPerSecond => 10.0 * base,
         };
@@ -135,6 +157,7 @@ impl Unit {
     pub fn tell(self, value: f64) -> String {
         let (base, names): (f64, &[&str]) = match self {
             Self::Percent => return format!("{} %", short(value)),
+            Self::Times => (1000.0, &["times", "k times", "M times", "G times"]),
             Self::Bytes => (1024.0, &["B", "KB", "MB", "GB", "TB"]),
             Self::BytesPerSecond => (1024.0, &["B/s", "KB/s", "MB/s", "GB/s"]),
             Self::BitsPerSecond => (1000.0, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]),
@@ -183,11 +206,25 @@ pub struct Graph {
     pub start: i64,
     /// Top of the scale where there is a natural one (a limit); else it follows the values.
     pub limit: Option<f64>,
-    /// One line or two.
+    /// One line, two or three.
     pub series: Vec<Series>,
 }
 
+/// Rows of the table that says the same as the drawing, at most.
+const ROWS: usize = 12;
+
+/// A row of that table.
+struct TableRow {
+    at: When,
+    values: Vec<String>,
+}
+
 impl Graph {
+    /// The lines, each with the class that gives it a colour of its own.
+    fn drawn(&self) -> Vec<(&'static str, &Series)> {
+        ["a", "b", "c"].into_iter().zip(&self.series).collect()
+    }
+
     fn top(&self) -> f64 {
         let values = self.series.iter().flat_map(|s| s.values.iter().flatten());
         let greatest = values.fold(0.0_f64, |a, b| a.max(*b));
@@ -260,6 +297,31 @@ impl Graph {
             .to_string()
     }
 
+    /// The values as a table of few rows: the time of the first value of each, and each series' average over it, or for
+    /// things that happen how often they did.
+    fn rows(&self) -> Vec<TableRow> {
+        let count = self.series.first().map_or(0, |s| s.values.len());
+        let size = count.div_ceil(ROWS).max(1);
+        let slices = (0..count).step_by(size);
+        let row = |begin: usize| {
+            let at = self.start + i64::try_from(begin).unwrap_or_default() * self.range.step();
+            let at = DateTime::from_timestamp(at, 0).unwrap_or_default();
+            let values = self.series.iter().map(|s| self.condensed(s, begin, size)).collect();
+            TableRow { at: When::new(at, at), values }
+        };
+        slices.map(row).collect()
+    }
+
+    fn condensed(&self, series: &Series, begin: usize, size: usize) -> String {
+        let known: Vec<f64> = series.values.iter().skip(begin).take(size).flatten().copied().collect();
+        let sum: f64 = known.iter().sum();
+        match (known.len(), self.unit) {
+            (0, _) => "no data".to_owned(),
+            (_, Unit::Times) => self.unit.tell(sum),
+            (count, unit) => unit.tell(sum / count as f64),
+        }
+    }
+
     /// What a screen reader is told.
     fn told(&self) -> String {
         let parts: Vec<_> = self
@@ -314,7 +376,7 @@ mod tests {
     #[test]
     fn the_scale_holds_every_value() {
         for greatest in [0.0, 0.4, 1.0, 3.0, 55.0, 99.0, 400.0, 1023.0, 5e5, 1.5e6, 7e9, 3e13] {
-            for unit in [Unit::Percent, Unit::Bytes, Unit::BytesPerSecond, Unit::BitsPerSecond] {
+            for unit in [Unit::Percent, Unit::Bytes, Unit::BytesPerSecond, Unit::BitsPerSecond, Unit::Times] {
                 assert!(unit.top(greatest) >= greatest, "{unit:?} {greatest}");
             }
         }
@@ -336,10 +398,32 @@ mod tests {
     }
 
     #[test]
+    fn the_table_says_what_the_drawing_shows() {
+        let mut g = graph((0..120).map(|i| (i >= 10).then(|| f64::from(i / 10))).collect(), None);
+        let told =
+            |g: &Graph| g.rows().into_iter().map(|r| (r.at.utc(), r.values[0].clone())).collect::<Vec<_>>();
+        let rows = told(&g);
+        assert_eq!(rows.len(), ROWS);
+        assert_eq!(rows[0], ("1970-01-01 00:00 UTC".to_owned(), "no data".to_owned()));
+        assert_eq!(rows[1], ("1970-01-01 00:05 UTC".to_owned(), "1 %".to_owned()));
+        g.unit = Unit::Times;
+        assert_eq!(told(&g)[3].1, "30 times", "what happens is counted");
+        assert!(graph(vec![], None).rows().is_empty());
+    }
+
+    #[test]
     fn ranges_come_back() {
         for range in Range::ALL {
             assert_eq!(Range::parse(range.name()), range);
             assert_eq!(range.seconds() % range.step(), 0);
+            let span = if range.step() < 300 {
+                1
+            } else if range.step() < 3_600 {
+                300
+            } else {
+                3_600
+            };
+            assert_eq!(range.step() % span, 0, "sums are kept for these spans");
         }
         assert_eq!(Range::parse("'\"><script>"), Range::Hour);
     }

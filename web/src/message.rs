@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::shell::Theme;
+use crate::shell::{Acting, Theme};
 
 /// The page.
 #[derive(Clone, Debug, Template)]
@@ -16,6 +16,8 @@ pub struct MessagePage {
     pub title: String,
     /// What it means and what to do.
     pub text: String,
+    /// Who it is really and whose pages they see, if an operator in somebody's stead.
+    pub acting: Option<(Acting, String)>,
     /// By which an operator finds the request in the log.
     pub correlation_id: String,
 }

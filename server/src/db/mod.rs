@@ -64,6 +64,7 @@ pub mod sessions;
 pub mod settings;
 pub mod ssh_keys;
 pub mod streams;
+pub mod sums;
 pub mod suspension;
 pub mod tokens;
 pub mod top;

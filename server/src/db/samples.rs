@@ -1,7 +1,7 @@
 //! Samples of resource use: kept for a bounded window in daily partitions, read as rates for graphs.
 //!
 //! Counters rise from the start of a guest, so a counter that fell means a restart: what it shows then was used since.
-//! Between two samples that are further apart than [`GAP_S`] nothing is known, and graphs show a gap.
+//! Longer spans are read from sums (see [`sums`]). Between two samples that are further apart than [`GAP_S`] nothing is known, and graphs show a gap.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use berth_proto::{HostMetrics, VpsMetrics, VpsObserved};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-const GAP_S: f64 = 60.0;
+use super::sums;
+
+pub(super) const GAP_S: f64 = 60.0;
 
 /// Use of resources of one VPS in one bucket of time.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -20,6 +22,8 @@ pub struct Point {
     pub cpu_percent: f64,
     /// Memory, average.
     pub memory_bytes: f64,
+    /// Memory, the most that a sample showed.
+    pub memory_max_bytes: f64,
     /// Swap, average.
     pub swap_bytes: f64,
     /// Disk in use, average.
@@ -144,8 +148,9 @@ pub async fn insert(
     Ok(())
 }
 
-/// Use of resources of a VPS in buckets of `step`, oldest first. Buckets of which nothing is known are left out. Whether
-/// the caller may see this VPS is decided before.
+/// Use of resources of a VPS in buckets of `step` seconds, oldest first; the first begins at `from`, and both are what
+/// [`sums::fitting`] and [`sums::aligned`] make of them. Buckets of which nothing is known are left out. Whether the caller may
+/// see this VPS is decided before.
 ///
 /// # Errors
 /// When the database fails.
@@ -154,45 +159,63 @@ pub async fn series(
     vps: i64,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    step: Duration,
+    step: i64,
 ) -> sqlx::Result<Vec<Point>> {
+    let step = sums::fitting(step);
+    let parts = sums::parts(sums::aligned(from, step), to, step, sums::done(db).await?);
     sqlx::query_as!(
         Point,
-        r#"with pairs as (
-             select at, extract(epoch from at - lag(at) over w)::float8 as dt, memory_bytes, swap_bytes, disk_used_bytes,
-               array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
-                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
-                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec,
-                     private_in_bytes, private_out_bytes, private_in_packets, private_out_packets] as now,
-               lag(array[cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops,
-                     net_in_bytes, net_out_bytes, net_in_packets, net_out_packets,
-                     hit_memory_max, hit_oom_kills, hit_pids_max, hit_cpu_throttled_usec,
-                     private_in_bytes, private_out_bytes, private_in_packets, private_out_packets]) over w as was
-             from vps_samples
-             where vps_id = $1 and at > $2::timestamptz - make_interval(secs => $5) and at < $3
-             window w as (order by at)
-           ), deltas as (
-             select at, dt, memory_bytes, swap_bytes, disk_used_bytes,
-               array(select case when n >= w then n - w else n end from unnest(now, was) with ordinality as u(n, w, o) order by o) as d
-             from pairs where at >= $2 and dt > 0 and dt <= $5
-           )
-           select date_bin(make_interval(secs => $4), at, $2) as "at!",
-             (sum(d[1]) / sum(dt) / 10000)::float8 as "cpu_percent!", avg(memory_bytes)::float8 as "memory_bytes!",
-             avg(swap_bytes)::float8 as "swap_bytes!", avg(disk_used_bytes)::float8 as "disk_used_bytes!",
-             (sum(d[2]) / sum(dt))::float8 as "disk_read_bytes!", (sum(d[3]) / sum(dt))::float8 as "disk_write_bytes!",
-             (sum(d[4]) / sum(dt))::float8 as "disk_read_ops!", (sum(d[5]) / sum(dt))::float8 as "disk_write_ops!",
-             (sum(d[6]) / sum(dt))::float8 as "net_in_bytes!", (sum(d[7]) / sum(dt))::float8 as "net_out_bytes!",
-             (sum(d[8]) / sum(dt))::float8 as "net_in_packets!", (sum(d[9]) / sum(dt))::float8 as "net_out_packets!",
-             (sum(d[10]) / sum(dt))::float8 as "hit_memory_max!", (sum(d[11]) / sum(dt))::float8 as "hit_oom_kills!",
-             (sum(d[12]) / sum(dt))::float8 as "hit_pids_max!",
-             (sum(d[13]) / sum(dt) / 10000)::float8 as "cpu_throttled_percent!",
-             (sum(d[14]) / sum(dt))::float8 as "private_in_bytes!", (sum(d[15]) / sum(dt))::float8 as "private_out_bytes!",
-             (sum(d[16]) / sum(dt))::float8 as "private_in_packets!", (sum(d[17]) / sum(dt))::float8 as "private_out_packets!"
-           from deltas group by 1 order by 1"#,
+        r#"select date_bin(make_interval(secs => $6), at, $2) as "at!",
+             (sum(cpu_usec) / sum(seconds) / 10000)::float8 as "cpu_percent!",
+             (sum(memory_sum) / sum(samples))::float8 as "memory_bytes!",
+             max(memory_max)::float8 as "memory_max_bytes!",
+             (sum(swap_sum) / sum(samples))::float8 as "swap_bytes!",
+             (sum(disk_used_sum) / sum(samples))::float8 as "disk_used_bytes!",
+             (sum(disk_read_bytes) / sum(seconds))::float8 as "disk_read_bytes!",
+             (sum(disk_write_bytes) / sum(seconds))::float8 as "disk_write_bytes!",
+             (sum(disk_read_ops) / sum(seconds))::float8 as "disk_read_ops!",
+             (sum(disk_write_ops) / sum(seconds))::float8 as "disk_write_ops!",
+             (sum(net_in_bytes) / sum(seconds))::float8 as "net_in_bytes!",
+             (sum(net_out_bytes) / sum(seconds))::float8 as "net_out_bytes!",
+             (sum(net_in_packets) / sum(seconds))::float8 as "net_in_packets!",
+             (sum(net_out_packets) / sum(seconds))::float8 as "net_out_packets!",
+             (sum(hit_memory_max) / sum(seconds))::float8 as "hit_memory_max!",
+             (sum(hit_oom_kills) / sum(seconds))::float8 as "hit_oom_kills!",
+             (sum(hit_pids_max) / sum(seconds))::float8 as "hit_pids_max!",
+             (sum(hit_cpu_throttled_usec) / sum(seconds) / 10000)::float8 as "cpu_throttled_percent!",
+             (sum(private_in_bytes) / sum(seconds))::float8 as "private_in_bytes!",
+             (sum(private_out_bytes) / sum(seconds))::float8 as "private_out_bytes!",
+             (sum(private_in_packets) / sum(seconds))::float8 as "private_in_packets!",
+             (sum(private_out_packets) / sum(seconds))::float8 as "private_out_packets!"
+           from (
+             select at, seconds, samples, memory_sum, memory_max, swap_sum, disk_used_sum,
+               cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops, net_in_bytes,
+               net_out_bytes, net_in_packets, net_out_packets, hit_memory_max, hit_oom_kills, hit_pids_max,
+               hit_cpu_throttled_usec, private_in_bytes, private_out_bytes, private_in_packets,
+               private_out_packets
+             from vps_sums_1h where vps_id = $1 and at >= $2 and at < $3
+             union all
+             select at, seconds, samples, memory_sum, memory_max, swap_sum, disk_used_sum,
+               cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops, net_in_bytes,
+               net_out_bytes, net_in_packets, net_out_packets, hit_memory_max, hit_oom_kills, hit_pids_max,
+               hit_cpu_throttled_usec, private_in_bytes, private_out_bytes, private_in_packets,
+               private_out_packets
+             from vps_sums_5m where vps_id = $1 and at >= $3 and at < $4
+             union all
+             select at, seconds, samples, memory_sum, memory_max, swap_sum, disk_used_sum,
+               cpu_usec, disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops, net_in_bytes,
+               net_out_bytes, net_in_packets, net_out_packets, hit_memory_max, hit_oom_kills, hit_pids_max,
+               hit_cpu_throttled_usec, private_in_bytes, private_out_bytes, private_in_packets,
+               private_out_packets
+             from sample_sums($1, $4, $5, least($6::float8, $7::float8), $8::float8)
+           ) parts group by 1 order by 1"#,
         vps,
-        from,
-        to,
-        step.as_secs_f64().max(1.0),
+        parts.from,
+        parts.fine,
+        parts.raw,
+        parts.to,
+        step as f64,
+        sums::FINE_S as f64,
         GAP_S
     )
     .fetch_all(db)

@@ -7,10 +7,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use berth_web::{MessagePage, Template, Theme};
+use berth_web::{Acting, MessagePage, Template, Theme, When};
+use chrono::Utc;
 
 use super::{Pages, cookies};
+use crate::app::App;
 use crate::audit;
+use crate::db::sessions;
 use crate::error::Error;
 
 /// No inline script, no inline style, nothing from another origin, no frame around us.
@@ -96,6 +99,7 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
     let here = request.uri().path_and_query().map_or_else(String::new, |p| p.as_str().to_owned());
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
+    let session = cookies::session(&pages.app.config, request.headers());
 
     let mut response = audit::answer(request, &id, async |request| next.run(request).await).await;
     let status = response.status();
@@ -115,8 +119,12 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
         };
     } else if error.is_some() || (bare && (status.is_client_error() || status.is_server_error())) {
         let headers = std::mem::take(response.headers_mut());
-        response =
-            if is_script { status.into_response() } else { message(status, error.as_deref(), theme, &id) };
+        response = if is_script {
+            status.into_response()
+        } else {
+            let acting = acting(&pages.app, session).await;
+            message(status, error.as_deref(), theme, acting, &id)
+        };
         response.headers_mut().extend(headers);
     }
     put_headers(&mut response);
@@ -126,7 +134,20 @@ pub(super) async fn dress(State(pages): State<Pages>, request: Request, next: Ne
     response
 }
 
-fn message(status: StatusCode, error: Option<&Error>, theme: Theme, id: &str) -> Response {
+/// Who it is really, and in whose stead, as far as that can be known now.
+async fn acting(app: &App, session: Option<String>) -> Option<(Acting, String)> {
+    let session = sessions::find(&app.db, &session?).await.ok()??;
+    let (user, until) = session.acting?;
+    Some((Acting { operator: session.user.email, until: When::new(until, Utc::now()) }, user.email))
+}
+
+fn message(
+    status: StatusCode,
+    error: Option<&Error>,
+    theme: Theme,
+    acting: Option<(Acting, String)>,
+    id: &str,
+) -> Response {
     let told =
         error.filter(|e| !matches!(e, Error::Internal(_) | Error::NotFound(_))).map(ToString::to_string);
     let (title, text) = match status.as_u16() {
@@ -146,6 +167,7 @@ fn message(status: StatusCode, error: Option<&Error>, theme: Theme, id: &str) ->
         status: status.as_u16(),
         title: title.into(),
         text,
+        acting,
         correlation_id: id.to_owned(),
     };
     match page.render() {

@@ -18,6 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::session::Visit;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::seats::{Seat, Whose};
 use crate::wake::Changed;
 
 /// Figures are renewed as often as hosts report.
@@ -43,6 +44,7 @@ pub(super) struct Feed<L> {
 }
 
 struct Running<L> {
+    _seat: Seat,
     feed: Feed<L>,
     news: Receiver<Changed>,
     sent: Parts,
@@ -59,16 +61,17 @@ enum Stage<L> {
     Over,
 }
 
-/// Starts a stream.
-pub(super) fn stream<L, F>(feed: Feed<L>) -> Sse<impl Stream<Item = Result<Event, Infallible>>>
+/// Starts a stream, unless the person has too many.
+pub(super) fn stream<L, F>(feed: Feed<L>) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>>
 where
     L: FnMut() -> F + Send + 'static,
     F: Future<Output = Result<Parts>> + Send + 'static,
 {
+    let seat = feed.app.seats.take(&[Whose::Person(feed.cookie.person())])?;
     let news = feed.app.wake.events(); // before the first read, so that nothing in between is lost
-    let running = Box::new(Running { feed, news, sent: Parts::new(), fresh: true });
-    Sse::new(futures_util::stream::unfold(Stage::Open(running), next))
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    let running = Box::new(Running { _seat: seat, feed, news, sent: Parts::new(), fresh: true });
+    let events = futures_util::stream::unfold(Stage::Open(running), next);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 async fn next<L, F>(stage: Stage<L>) -> Option<(Result<Event, Infallible>, Stage<L>)>

@@ -48,7 +48,10 @@ pub(super) async fn hosts(
 }
 
 /// `GET /fleet/hosts/events`.
-pub(super) async fn events(Operator(who): Operator, State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn events(
+    Operator(who): Operator,
+    State(app): State<App>,
+) -> Result<impl IntoResponse, Failed> {
     let load = {
         let app = app.clone();
         move || {
@@ -56,7 +59,7 @@ pub(super) async fn events(Operator(who): Operator, State(app): State<App>) -> i
             async move { live(&app).await?.parts().map_err(|e| Error::Internal(e.into())) }
         }
     };
-    stream(Feed { app, cookie: who.cookie, topic: Changed::Fleet, load, gone: Vec::new() })
+    Ok(stream(Feed { app, cookie: who.cookie, topic: Changed::Fleet, load, gone: Vec::new() })?)
 }
 
 /// `POST /fleet/hosts`: a one-time token for a new host, or a fresh one for a host that waits for its enrolment.

@@ -1,7 +1,5 @@
 //! Samples as graphs: points of time become evenly spaced values, and a time of which nothing is known stays a gap.
 
-use std::time::Duration;
-
 use berth_web::{Graph, Range, Series, Unit};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,13 +8,15 @@ use crate::db::samples::{self, Point};
 use crate::db::vps::Vps;
 use crate::error::Result;
 
+/// Steps from which an average hides how much memory was in use at times, seconds.
+const LONG_STEP: i64 = 600;
+
 /// The graphs of a server.
 pub(super) async fn load(app: &App, vps: &Vps, range: Range, now: DateTime<Utc>) -> Result<Vec<Graph>> {
     let step = range.step();
     let to = DateTime::from_timestamp((now.timestamp() / step + 1) * step, 0).unwrap_or(now);
     let from = to - TimeDelta::seconds(range.seconds());
-    let points =
-        samples::series(&app.db, vps.id.0, from, to, Duration::from_secs(step.unsigned_abs())).await?;
+    let points = samples::series(&app.db, vps.id.0, from, to, step).await?;
     Ok(draw(vps, range, from, &points))
 }
 
@@ -34,9 +34,14 @@ fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<G
         series,
     };
     let memory = Some(vps.memory_bytes as f64);
+    let per_step = range.step() as f64;
+    let mut of_memory = vec![one("memory", &|p| p.memory_bytes)];
+    if range.step() >= LONG_STEP {
+        of_memory.push(one("most", &|p| p.memory_max_bytes));
+    }
     let mut graphs = vec![
         graph("cpu", "CPU", Unit::Percent, None, vec![one("CPU", &|p| p.cpu_percent / cores)]),
-        graph("memory", "Memory", Unit::Bytes, memory, vec![one("memory", &|p| p.memory_bytes)]),
+        graph("memory", "Memory", Unit::Bytes, memory, of_memory),
         graph(
             "network",
             "Network",
@@ -50,6 +55,31 @@ fn draw(vps: &Vps, range: Range, from: DateTime<Utc>, points: &[Point]) -> Vec<G
             Unit::BytesPerSecond,
             None,
             vec![one("read", &|p| p.disk_read_bytes), one("write", &|p| p.disk_write_bytes)],
+        ),
+        graph(
+            "waits",
+            "Waiting for the CPU limit",
+            Unit::Percent,
+            None,
+            vec![one("waiting", &|p| p.cpu_throttled_percent)],
+        ),
+        graph(
+            "hits",
+            "Limits hit",
+            Unit::Times,
+            None,
+            vec![
+                one("memory", &|p| p.hit_memory_max * per_step),
+                one("OOM kills", &|p| p.hit_oom_kills * per_step),
+                one("processes", &|p| p.hit_pids_max * per_step),
+            ],
+        ),
+        graph(
+            "space",
+            "Disk space",
+            Unit::Bytes,
+            Some(vps.disk_bytes as f64),
+            vec![one("in use", &|p| p.disk_used_bytes)],
         ),
     ];
     if points.iter().any(|p| p.private_in_packets > 0.0 || p.private_out_packets > 0.0) {
@@ -87,6 +117,7 @@ mod tests {
             at,
             cpu_percent,
             memory_bytes: 0.0,
+            memory_max_bytes: 0.0,
             swap_bytes: 0.0,
             disk_used_bytes: 0.0,
             disk_read_bytes: 0.0,

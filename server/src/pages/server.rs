@@ -73,7 +73,7 @@ pub(super) async fn events(
         }
     };
     let gone = vec![berth_web::server_gone(&gone).map_err(|e| Error::Internal(e.into()))?];
-    Ok(stream(Feed { app, cookie, topic, load, gone }))
+    Ok(stream(Feed { app, cookie, topic, load, gone })?)
 }
 
 /// The power command that a button stands for.

@@ -133,7 +133,7 @@ pub(super) async fn events(
     ToSee(visitor): ToSee,
     State(app): State<App>,
     Query(asked): Query<Asked>,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, Failed> {
     let (topic, cookie) = (Changed::Project(visitor.project.id), visitor.who.cookie.clone());
     let load = {
         let app = app.clone();
@@ -145,7 +145,7 @@ pub(super) async fn events(
             }
         }
     };
-    stream(Feed { app, cookie, topic, load, gone: Vec::new() })
+    Ok(stream(Feed { app, cookie, topic, load, gone: Vec::new() })?)
 }
 
 /// `POST /projects/{project}/servers/power`: the same command for each that was chosen. What cannot be done for one is

@@ -28,6 +28,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
+    /// Whose pages it is for.
+    pub(super) fn person(&self) -> UserId {
+        self.seen_by
+    }
+
     /// Whether it still holds.
     pub(super) async fn holds(&self, app: &App) -> Result<bool, Error> {
         let session = sessions::find(&app.db, &self.secret).await?;

@@ -20,6 +20,7 @@ mod mail;
 mod notify;
 mod reverse;
 mod seal;
+mod sums;
 mod tidy;
 mod traffic;
 mod webhooks;
@@ -62,6 +63,7 @@ impl Tasks {
         run(Box::pin(mail::watch(app.clone(), tasks.clone())));
         run(Box::pin(seal::watch(app.clone(), tasks.clone())));
         run(Box::pin(webhooks::watch(app.clone(), tasks.clone())));
+        run(Box::pin(sums::watch(app.clone(), tasks.clone())));
         tasks
     }
 

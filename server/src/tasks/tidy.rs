@@ -5,29 +5,34 @@
 use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Days of metrics that are kept.
-pub(super) const KEEP_DAYS: u64 = 30;
+/// Days of samples that are kept. Sums are made of them within minutes, or after an upgrade within hours.
+const KEEP_DAYS: u64 = 30;
+
+/// Days of sums of samples that are kept: graphs of 31 days can be asked for.
+const KEEP_SUMS_DAYS: u64 = 32;
 
 /// Days for which partitions are made ahead.
 const AHEAD_DAYS: u64 = 3;
 
-const TABLES: [&str; 2] = ["vps_samples", "host_samples"];
+/// The tables with daily partitions, and for how many days each keeps its rows.
+const TABLES: [(&str, u64); 3] =
+    [("vps_samples", KEEP_DAYS), ("host_samples", KEEP_DAYS), ("vps_sums_5m", KEEP_SUMS_DAYS)];
 
 /// Does all of it once; returns what was done.
 pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     let dropped = drop_old(db, today).await?;
-    for table in TABLES {
+    for (table, keep) in TABLES {
+        drop_stale(db, &format!("{table}_default"), keep).await?;
         for ahead in 1..=AHEAD_DAYS {
             make_partition(db, table, today + Days::new(ahead)).await?;
         }
     }
+    drop_stale(db, "vps_sums_1h", KEEP_SUMS_DAYS).await?;
     let sessions =
         sqlx::query("delete from sessions where expires_at < now()").execute(db).await?.rows_affected();
     crate::db::acting::lapse(db).await?;
     let tokens = "delete from enrol_tokens where expires_at < now() - interval '1 day'";
     let tokens = sqlx::query(tokens).execute(db).await?.rows_affected();
-    let stale = "delete from vps_samples_default where at < now() - make_interval(days => $1)";
-    sqlx::query(stale).bind(i32::try_from(KEEP_DAYS).unwrap_or(30)).execute(db).await?;
     crate::db::vps::forget_old_keys(db).await?;
     sqlx::query("delete from mail_links where expires_at < now()").execute(db).await?;
     sqlx::query("delete from sign_in_steps where expires_at < now()").execute(db).await?;
@@ -60,8 +65,16 @@ async fn make_partition(db: &PgPool, table: &str, day: NaiveDate) -> sqlx::Resul
     }
 }
 
+/// Rows of a table that are too old; daily partitions are dropped whole instead.
+async fn drop_stale(db: &PgPool, table: &str, keep: u64) -> sqlx::Result<()> {
+    let sql = format!("delete from {table} where at < now() - make_interval(days => $1)");
+    let keep = i32::try_from(keep).unwrap_or(i32::MAX);
+    sqlx::query(AssertSqlSafe(sql)).bind(keep).execute(db).await?;
+    Ok(())
+}
+
 async fn drop_old(db: &PgPool, today: NaiveDate) -> sqlx::Result<usize> {
-    let parents: Vec<String> = TABLES.iter().map(|t| (*t).to_owned()).collect();
+    let parents: Vec<String> = TABLES.iter().map(|(table, _)| (*table).to_owned()).collect();
     let partitions: Vec<(String, String)> = sqlx::query_as(
         "select p.relname::text, c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid \
          join pg_class p on p.oid = i.inhparent where p.relname = any($1)",
@@ -71,7 +84,10 @@ async fn drop_old(db: &PgPool, today: NaiveDate) -> sqlx::Result<usize> {
     .await?;
     let old: Vec<_> = partitions
         .into_iter()
-        .filter(|(parent, name)| day_of(parent, name).is_some_and(|day| day + Days::new(KEEP_DAYS) < today))
+        .filter(|(parent, name)| {
+            let keep = TABLES.iter().find(|(table, _)| table == parent).map_or(KEEP_DAYS, |(_, keep)| *keep);
+            day_of(parent, name).is_some_and(|day| day + Days::new(keep) < today)
+        })
         .collect();
     for (_, name) in &old {
         sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(db).await?;

@@ -219,8 +219,7 @@ async fn samples_become_rates() {
     }
     let to = from + chrono::TimeDelta::seconds(600);
     let db = w.inventory();
-    let points =
-        berth_server::db::samples::series(db, id, from, to, Duration::from_secs(60)).await.expect("rows");
+    let points = berth_server::db::samples::series(db, id, from, to, 60).await.expect("rows");
     let [point] = points[..] else { panic!("only the first minute is known: {points:?}") };
     assert_eq!((point.at, point.cpu_percent, point.memory_bytes), (from, 50.0, 100.0));
     assert_eq!(point.net_in_bytes, 3500.0 / 40.0);

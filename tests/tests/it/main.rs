@@ -20,6 +20,7 @@ mod fleet; // the agents' channel, word by word
 mod floating_ips; // addresses that move between running servers
 mod floating_ipv6; // and prefixes that do
 mod gateways; // how public addresses reach hosts
+mod graphs; // sums of samples, and what reads them
 mod guarantees; // what is promised to one is promised to nobody else
 mod guard; // the operator's walls: isolation, blocked ports, the month's traffic
 mod harness; // the harness itself

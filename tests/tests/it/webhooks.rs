@@ -150,7 +150,29 @@ async fn a_stream_goes_on_where_it_stopped() {
         .await
         .expect("it ends");
 
-    // So does a token that is taken away.
+    // A token has some open at once, and no more.
+    let path = format!("{}/berth/v1/events/stream", w.url(0));
+    let open = async || http.get(&path).bearer_auth(&token).send().await.expect("an answer");
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let answer = open().await;
+        assert_eq!(answer.status(), 200);
+        streams.push(answer);
+    }
+    let refused = open().await;
+    assert_eq!(refused.status(), 429);
+    let told: serde_json::Value = refused.json().await.expect("JSON");
+    assert_eq!(told["error"]["code"], "rate_limit_exceeded");
+    let message = told["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("16 event streams are open with this token"), "{message}");
+    drop(streams);
+
+    // A token that is taken away ends its streams.
+    until("seats to come back", DEADLINE, async || {
+        let status = open().await.status();
+        if status == 200 { Ok(()) } else { Err(format!("still {status}")) }
+    })
+    .await;
     let mut stream = follow(&w, &token, Some(last)).await;
     read(&mut stream, "\"target\":\"three\"").await;
     w.sql("delete from tokens where project_id = (select id from projects where name = 'mine')").await;

@@ -4,6 +4,7 @@ const units = {
   percent: (v) => `${v.toFixed(v < 10 ? 1 : 0)} %`,
   bytes: (v) => scaled(v, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]),
   bytes_per_second: (v) => `${scaled(v, 1024, ["B", "KiB", "MiB", "GiB"])}/s`,
+  times: (v) => `${scaled(v, 1000, ["", "k", "M", "G"]).trimEnd()} times`,
   bits_per_second: (v) => `${scaled(v, 1000, ["bit", "kbit", "Mbit", "Gbit"])}/s`,
 };
 
@@ -32,7 +33,7 @@ function read(figure, clientX) {
   cross.removeAttribute("visibility");
   const tip = figure.querySelector(".tip");
   const values = data.series.map((s) => `${s.label} ${s.values[i] == null ? "no data" : units[data.unit](s.values[i])}`);
-  tip.textContent = `${at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} · ${values.join(" · ")}`;
+  tip.textContent = `${told(at, data.step)} · ${values.join(" · ")}`;
   tip.hidden = false;
   tip.classList.toggle("left", part > 0.5);
 }
@@ -41,6 +42,13 @@ function clear(figure) {
   figure.querySelector(".cross")?.setAttribute("visibility", "hidden");
   const tip = figure.querySelector(".tip");
   if (tip) tip.hidden = true;
+}
+
+// A time of day for short spans, with the date for longer ones; the reader's clock, then UTC.
+function told(at, step) {
+  const day = step >= 600 ? { month: "short", day: "numeric" } : {};
+  const local = at.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
+  return `${local} (${at.toISOString().slice(11, 16)} UTC)`;
 }
 
 export function graphs(root) {

@@ -133,6 +133,31 @@ pub(crate) fn graphs(range: Range, since: i64) -> Vec<Graph> {
             None,
             vec![one("read", 1e5, 8e5, 3.0), one("write", 4e5, 2e6, 1.5)],
         ),
+        graph(
+            "waits",
+            "Waiting for the CPU limit",
+            Unit::Percent,
+            None,
+            vec![one("waiting", 0.0, 20.0, 0.0)],
+        ),
+        graph(
+            "hits",
+            "Limits hit",
+            Unit::Times,
+            None,
+            vec![
+                one("memory", 0.0, 9.0, 2.0),
+                one("OOM kills", 0.0, 2.0, 1.0),
+                one("processes", 0.0, 4.0, 3.0),
+            ],
+        ),
+        graph(
+            "space",
+            "Disk space",
+            Unit::Bytes,
+            Some(40.0 * GIB as f64),
+            vec![one("in use", 5e9, 1e9, 1.0)],
+        ),
     ]
 }
 
@@ -634,6 +659,7 @@ pub(crate) fn message() -> MessagePage {
         status: 404,
         title: "There is nothing here".into(),
         text: "The address is wrong, or what was here is gone.".into(),
+        acting: None,
         correlation_id: "0d5f0c3e".into(),
     }
 }

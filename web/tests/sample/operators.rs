@@ -276,10 +276,17 @@ fn acting(operator: &str) -> Shell {
     Shell { acting: Some(acting), ..shell(Section::Servers, false) }
 }
 
+/// What an operator in somebody's stead is told of an error.
+fn message(operator: &str) -> MessagePage {
+    let acting = Acting { operator: operator.into(), until: ago(-25) };
+    MessagePage { acting: Some((acting, operator.into())), ..super::message() }
+}
+
 /// Every page with data, by name.
 pub(crate) fn full() -> Vec<(&'static str, String)> {
     let page = |result: askama::Result<String>| result.expect("renders");
     vec![
+        ("message-acting", page(message("operator@berth.example").render())),
         ("fleet-projects", page(tenants().render())),
         ("fleet-project", page(tenant_page().render())),
         ("fleet-people", page(people().render())),
@@ -442,6 +449,7 @@ pub(crate) fn hostile(bad: &str) -> Vec<(&'static str, String)> {
     };
     let member = TenantMember { id: 1, email: text(), words: text(), since: ago(1) };
     vec![
+        ("message-acting", page(message(bad).render())),
         (
             "fleet-projects",
             page(

@@ -25,6 +25,7 @@ use crate::db::feed::{self, News};
 use crate::db::tokens;
 use crate::domain::webhook::Kind;
 use crate::error::{Error, Result};
+use crate::seats::{Seat, Whose};
 use crate::wake::Changed;
 
 /// Events in one answer.
@@ -96,7 +97,8 @@ async fn list(State(app): State<App>, tenant: Tenant, query: Query) -> Result<Js
 /// `data` the event as in the list.
 ///
 /// A client that comes back with `Last-Event-ID`, as browsers' `EventSource` does, misses nothing. A stream ends after an
-/// hour, with its token, and when the server stops.
+/// hour, with its token, and when the server stops. A token has at most 16 open at once, and a project 64; one more is
+/// answered with 429 and the code `rate_limit_exceeded`.
 #[utoipa::path(get, path = "/events/stream", tag = "berth: events", security(("token" = [])),
     params(
         ("after" = Option<i64>, Query, minimum = 0, description = "The last event that is known; without: from now on"),
@@ -110,6 +112,7 @@ async fn follow(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>> {
     let kinds = Kind::parse_all("kind", query.all("kind"))?;
+    let seat = app.seats.take(&[Whose::Token(tenant.token_id), Whose::Project(tenant.project_id)])?;
     let news = app.wake.events(); // before the first look, so that nothing in between is lost
     feed::number(&app.db).await?;
     let known = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse().ok());
@@ -120,7 +123,8 @@ async fn follow(
         }
         None => feed::head(&app.db).await?,
     };
-    let reader = Reader { app, tenant, kinds, after, news, fresh: true, until: Instant::now() + LIFE };
+    let reader =
+        Reader { _seat: seat, app, tenant, kinds, after, news, fresh: true, until: Instant::now() + LIFE };
     let events = stream::unfold(reader, Reader::next).flat_map(stream::iter);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
@@ -133,6 +137,7 @@ fn number(query: &Query, name: &str) -> Result<Option<i64>> {
 
 /// Somebody who follows.
 struct Reader {
+    _seat: Seat,
     app: App,
     tenant: Tenant,
     kinds: Vec<Kind>,

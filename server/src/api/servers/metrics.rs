@@ -1,7 +1,6 @@
 //! `/servers/{id}/metrics`: use of resources over time.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +14,7 @@ use crate::api::{Id, Problems, Query};
 use crate::app::App;
 use crate::auth::Tenant;
 use crate::db::samples::{self, Point};
-use crate::db::vps;
+use crate::db::{sums, vps};
 use crate::error::{Error, Result};
 use crate::ids::VpsId;
 
@@ -59,7 +58,10 @@ const TYPES: [(&str, &[Series]); 6] = [
             ("private_network.bandwidth.out", |p| p.private_out_bytes),
         ],
     ),
-    ("memory", &[("memory", |p| p.memory_bytes), ("swap", |p| p.swap_bytes)]),
+    (
+        "memory",
+        &[("memory", |p| p.memory_bytes), ("memory.max", |p| p.memory_max_bytes), ("swap", |p| p.swap_bytes)],
+    ),
     (
         "limits",
         &[
@@ -144,7 +146,8 @@ impl Wanted {
                 Error::invalid("step", "must be a number of seconds from 1 to those of 31 days")
             })?,
         };
-        let step = step.max(MIN_STEP).max((seconds + MAX_POINTS - 1) / MAX_POINTS);
+        let step = sums::fitting(step.max(MIN_STEP).max((seconds + MAX_POINTS - 1) / MAX_POINTS));
+        let start = sums::aligned(start, step);
         Ok(Self { series, start, end, step })
     }
 }
@@ -154,9 +157,9 @@ impl Wanted {
     params(
         ("id" = i64, Path),
         ("type" = Vec<String>, Query, description = "cpu, disk, network, private_network, memory, limits"),
-        ("start" = String, Query, description = "ISO 8601"),
+        ("start" = String, Query, description = "ISO 8601; of steps from five minutes on it is moved back to whole ones"),
         ("end" = String, Query, description = "ISO 8601"),
-        ("step" = Option<String>, Query, description = "Seconds; made longer when there would be over 500 points"),
+        ("step" = Option<String>, Query, description = "Seconds; made longer when there would be over 500 points, and, from 300 and 3600 on, to a multiple of these"),
     ),
     responses((status = 200, body = MetricsResponse), Problems))]
 async fn get(
@@ -167,8 +170,7 @@ async fn get(
 ) -> Result<Json<MetricsResponse>> {
     let vps = vps::get(&app.db, tenant.project_id, id).await?;
     let Wanted { series, start, end, step } = Wanted::parse(&query)?;
-    let bucket = Duration::from_secs(step.unsigned_abs());
-    let points = samples::series(&app.db, vps.id.0, start, end, bucket).await?;
+    let points = samples::series(&app.db, vps.id.0, start, end, step).await?;
     let values = |value: fn(&Point) -> f64| Values {
         values: points.iter().map(|p| (p.at.timestamp(), format!("{:.6}", value(p)))).collect(),
     };
@@ -193,7 +195,12 @@ mod tests {
         assert_eq!(wanted(&format!("type=cpu&step=60&{HOUR}")).unwrap().step, 60);
         assert_eq!(wanted(&format!("type=cpu&step=1&{HOUR}")).unwrap().step, 10, "no finer than reports");
         let days = "type=cpu&start=2026-01-01T00:00:00Z&end=2026-01-31T00:00:00+00:00";
-        assert!(30 * 86_400 / wanted(days).unwrap().step <= MAX_POINTS);
+        let month = wanted(days).unwrap();
+        assert_eq!(month.step, 7_200, "whole hours");
+        assert!(30 * 86_400 / month.step <= MAX_POINTS);
+        let odd = "type=cpu&step=301&start=2026-01-01T00:07:09Z&end=2026-01-01T01:00:00Z";
+        let odd = wanted(odd).unwrap();
+        assert_eq!((odd.step, odd.start.to_rfc3339()), (600, "2026-01-01T00:05:00+00:00".to_owned()));
     }
 
     #[test]

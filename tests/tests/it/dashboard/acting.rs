@@ -56,7 +56,16 @@ async fn an_operator_looks_in_a_tenants_stead_and_leaves() {
         );
         assert!(!shown.contains("/fleet/"), "{path}: the fleet is not the tenant's");
     }
-    operator.get(&format!("/projects/{others}/servers")).await.expect(404);
+    // Pages about errors tell it too: what is not there, what is not theirs, and what an operator may not do here.
+    let wrong = [
+        operator.get(&format!("/projects/{others}/servers")).await.expect(404),
+        operator.get("/no/such/page").await.expect(404),
+        operator.post(&format!("/projects/{mine}/tokens"), &[("name", "x")]).await.expect(403),
+    ];
+    for (n, shown) in wrong.into_iter().enumerate() {
+        assert!(shown.contains("/account/acting/end") && shown.contains(OPERATOR), "{n}: {shown}");
+    }
+    assert!(!anna.get("/no/such/page").await.expect(404).contains("/account/acting/end"));
     let id = server(&w, &operator, "web").await;
     w.settled().await;
     let theirs = anna.get(&format!("/projects/{mine}/servers/{id}")).await.expect(200);

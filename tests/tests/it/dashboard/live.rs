@@ -1,5 +1,8 @@
 //! The event stream: it tells what changed, to whom it belongs, and ends when it should.
 
+use std::time::Duration;
+
+use berth_tests::wait::until;
 use berth_tests::world::World;
 use serde_json::json;
 
@@ -42,6 +45,30 @@ async fn a_stream_ends_with_its_session() {
     w.sql("delete from sessions").await;
     w.app().wake.changed(berth_server::wake::Changed::Project(mine));
     rest.await;
+    w.finish().await;
+}
+
+#[tokio::test]
+async fn a_person_has_some_streams_at_once_and_no_more() {
+    let w = World::start().await;
+    let browser = signed_in(&w, "ada@berth.example", false, &["mine"]).await;
+    let path = format!("/projects/{}/servers/events", project(&w, "mine").await);
+    let mut streams = Vec::new();
+    for _ in 0..48 {
+        streams.push(browser.open(&path).await);
+    }
+    let refused = browser.get(&path).await.expect(429);
+    assert!(refused.contains("48 event streams are open by your pages, which is the limit"), "{refused}");
+    let other = signed_in(&w, "bob@berth.example", false, &["other"]).await;
+    let theirs = format!("/projects/{}/servers/events", project(&w, "other").await);
+    other.stream_until(&theirs, &["No server yet"]).await;
+    // Whoever closes one may open another.
+    streams.truncate(24);
+    until("seats to come back", Duration::from_secs(60), async || {
+        let status = browser.status(&path).await;
+        if status == 200 { Ok(()) } else { Err(format!("still {status}")) }
+    })
+    .await;
     w.finish().await;
 }
 
