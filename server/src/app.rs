@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
+use crate::auth::passkey::RelyingParty;
 use crate::auth::password::Hasher;
 use crate::auth::rate::RateLimits;
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub struct App {
     pub wake: Wake,
     /// Hashes and verifies passwords of people.
     pub passwords: Hasher,
+    /// What this Berth is to passkeys, or why it has none.
+    pub passkeys: Arc<Result<RelyingParty, String>>,
     /// How mail leaves, if it does.
     pub mailer: Option<Mailer>,
     /// Posts to webhooks.
@@ -48,11 +51,13 @@ impl App {
         let rate = RateLimits::new(config.rate_limit);
         let mailer = Mailer::new(&config)?;
         let poster = Poster::new(&config.webhook_networks)?;
+        let passkeys = Arc::new(RelyingParty::new(config.base()));
         Ok(Self {
             db,
             config: Arc::new(config),
             wake: Wake::default(),
             passwords: Hasher::default(),
+            passkeys,
             mailer,
             poster,
             rate,

@@ -54,7 +54,7 @@ export async function signIn(page) {
   await page.goto(`${url}/sign-in`);
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL(/\/(projects\/\d+\/servers|fleet)$/);
 }
 

@@ -34,7 +34,7 @@ test("a wrong password is told, and nothing else", async () => {
   assert.match(page.url(), /\/sign-in\?next=/);
   await page.getByLabel("E-mail address").fill("nobody@berth.example");
   await page.getByLabel("Password").fill("not the password");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("alert").getByText("The address or the password is wrong").waitFor();
   assert.equal(await page.getByLabel("E-mail address").inputValue(), "nobody@berth.example");
   assert.equal(await page.getByLabel("Password").inputValue(), "");

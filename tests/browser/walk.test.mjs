@@ -92,7 +92,7 @@ test("the life of a tenant", { skip: mails ? false : "SKIPPED: BERTH_MAILS names
   assert.equal(await page.locator(".codes code").count(), 10, "recovery codes are shown");
   await page.getByRole("button", { name: "Sign out" }).click();
   await fill(page, { "E-mail address": EMAIL, Password: PASSWORD });
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL(/\/sign-in\/code/);
   await well(page, "sign-in-code");
   const next = await until("another code", () => code(secret) !== first && code(secret)); // no code twice
@@ -213,7 +213,7 @@ test("the life of a tenant", { skip: mails ? false : "SKIPPED: BERTH_MAILS names
   await page.goto(`${url}/account`);
   await page.waitForURL(/\/sign-in/);
   await fill(page, { "E-mail address": EMAIL, Password: PASSWORD });
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("alert").getByText("The address or the password is wrong").waitFor();
   assert.deepEqual(complaints, []);
   await context.close();

@@ -14,6 +14,7 @@ pub mod mail;
 pub mod name_server;
 pub mod node;
 pub mod openapi;
+pub mod passkey;
 pub mod proxy;
 pub mod raw_agent;
 pub mod raw_host;

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::format::Field;
+use crate::passkeys::PasskeyAsk;
 use crate::shell::Theme;
 
 /// The page to sign in.
@@ -21,6 +22,8 @@ pub struct SignInPage {
     pub open: bool,
     /// Whether mail leaves, so that a forgotten password can be replaced.
     pub mails: bool,
+    /// Signing in by a passkey, where there are any.
+    pub passkey: Option<PasskeyAsk>,
 }
 
 /// A field of a [`GatePage`].
@@ -62,4 +65,6 @@ pub struct GatePage {
     pub button: Option<&'static str>,
     /// Other ways to go: text and path.
     pub links: Vec<(&'static str, String)>,
+    /// A passkey instead.
+    pub passkey: Option<PasskeyAsk>,
 }

@@ -30,6 +30,7 @@ mod members;
 mod message;
 mod networks;
 mod operators;
+mod passkeys;
 mod server;
 mod server_network;
 mod server_settings;
@@ -77,6 +78,7 @@ pub use operators::{
     PlanPage, PlanRow, PlansPage, PoolPage, PoolRow, PoolsPage, SettingsPage, TenantMember, TenantPage,
     TenantRow, TenantsPage, TroubleRow,
 };
+pub use passkeys::{PasskeyAsk, PasskeyRow, PasskeysPage};
 pub use server::{
     ActionRow, Ports, Powers, ResizeChoice, Rights, ServerLive, ServerPage, ServerView, Traffic, server_gone,
 };

@@ -144,6 +144,8 @@ pub struct AccountPage {
     pub project: Field,
     /// Whether a second factor is on.
     pub factor: bool,
+    /// How many passkeys there are.
+    pub passkeys: i64,
     /// What was typed to close the account.
     pub closing: Closing,
 }

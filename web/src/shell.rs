@@ -188,6 +188,10 @@ pub enum Notice {
     SessionsEnded,
     /// A second factor was turned off.
     FactorOff,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was removed.
+    PasskeyRemoved,
     /// An address was confirmed.
     AddressConfirmed,
     /// Something is told to tenants.
@@ -235,7 +239,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 52] = [
+    const ALL: [(Self, &'static str, &'static str); 54] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (
@@ -302,6 +306,8 @@ impl Notice {
         ),
         (Self::SessionsEnded, "sessions-ended", "The session was ended."),
         (Self::FactorOff, "factor-off", "Your second factor is off."),
+        (Self::PasskeyAdded, "passkey-added", "The passkey was added. Sign in with it from now on."),
+        (Self::PasskeyRemoved, "passkey-removed", "The passkey was removed. It opens nothing here any more."),
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
         (Self::AnnouncementMade, "announcement-made", "The announcement was written."),
         (Self::AnnouncementDeleted, "announcement-deleted", "The announcement was deleted."),

@@ -189,7 +189,11 @@ fn what_a_tenant_typed_is_never_markup() {
         next: bad(),
         open: true,
         mails: true,
+        passkey: Some(PasskeyAsk { next: bad(), origin: bad(), ..sample::passkey_ask() }),
     };
+    let mut passkeys = sample::passkeys();
+    (passkeys.rows[0].name, passkeys.error, passkeys.codes) = (bad(), Some(bad()), vec![bad()]);
+    (passkeys.origin, passkeys.unavailable) = (bad(), Some(bad()));
     let pages = [
         servers.render(),
         ServerPage { shell: shell.clone(), ..server }.render(),
@@ -207,6 +211,7 @@ fn what_a_tenant_typed_is_never_markup() {
         announcements.render(),
         account.render(),
         gate.render(),
+        passkeys.render(),
         hosts.render(),
         host.render(),
         sign_in.render(),

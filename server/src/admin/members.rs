@@ -99,9 +99,9 @@ pub(super) async fn remove(app: &App, project: ProjectId, user: UserId) -> Resul
     db::members::remove(&app.db, (UserId(0), Role::Owner), project, user).await
 }
 
-/// Turns off the second factor of somebody who lost it, codes and all, and ends their sessions.
+/// Removes the second factor of somebody who lost it, passkeys, codes and all, and ends their sessions.
 pub(crate) async fn lose_factor(app: &App, user: UserId) -> Result<()> {
-    db::factors::off(&app.db, user).await?;
+    db::factors::lose(&app.db, user).await?;
     db::sessions::end(&app.db, user, "", None).await
 }
 
@@ -157,7 +157,7 @@ fn ids(Path((project, user)): &Path<(String, String)>) -> Result<(ProjectId, Use
     Ok((ProjectId(project), UserId(user.parse().map_err(|_| Error::NotFound("user"))?)))
 }
 
-/// Turns off the second factor of a user who lost it; all their sessions end.
+/// Removes the second factor of a user who lost it, passkeys included; all their sessions end.
 #[utoipa::path(delete, path = "/users/{id}/second_factor", tag = "Operators: users", security(("operator" = [])),
     params(("id" = i64, Path)), responses((status = 204), Problems))]
 async fn delete_factor(State(app): State<App>, _: Operator, Id(id): Id<UserId>) -> Result<StatusCode> {

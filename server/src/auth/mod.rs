@@ -5,6 +5,7 @@
 //! are long and random and kept as SHA-256. Both are shown once, or never.
 
 mod bearer;
+pub mod passkey;
 pub mod password;
 pub mod rate;
 pub mod root_password;

@@ -105,7 +105,8 @@ macro_rules! people {
         sqlx::query_as!(
             Person,
             r#"select u.id, u.email, u.name, u.operator, u.created_at, u.email_verified_at is not null as "verified!",
-                      exists (select from second_factors f where f.user_id = u.id and f.confirmed_at is not null) as "factor!",
+                      exists (select from second_factors f where f.user_id = u.id and f.confirmed_at is not null)
+                        or exists (select from passkeys k where k.user_id = u.id) as "factor!",
                       (select count(*) from memberships m where m.user_id = u.id) as "projects!",
                       (select count(*) from sessions s where s.user_id = u.id and s.expires_at > now()) as "sessions!",
                       (select max(a.at) from audit a where a.event = 'session.started' and a.target_id = u.id) as "signed_in_at?"

@@ -1,6 +1,7 @@
 //! What is kept about a person, for that person.
 //!
-//! No secrets are among it: hashes of passwords and tokens, and the secret of a second factor, say nothing to whom they belong.
+//! No secrets are among it: hashes of passwords and tokens, the secret of a second factor and the public keys of passkeys say
+//! nothing to whom they belong.
 
 use futures_util::{Stream, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub async fn person(db: &PgPool, user: UserId) -> Result<Value> {
              'second_factor', (select jsonb_build_object('on_since', f.confirmed_at, 'recovery_codes_left',
                                       (select count(*) from recovery_codes c where c.user_id = u.id))
                                from second_factors f where f.user_id = u.id and f.confirmed_at is not null),
+             'passkeys', (select coalesce(jsonb_agg(jsonb_build_object('name', k.name, 'created_at', k.created_at,
+                                   'last_used_at', k.last_used_at) order by k.id), '[]') from passkeys k where k.user_id = u.id),
              'memberships', (select coalesce(jsonb_agg(jsonb_build_object('project', p.id, 'name', p.name, 'role', m.role,
                                       'since', m.created_at) order by p.id), '[]')
                              from memberships m join projects p on p.id = m.project_id where m.user_id = u.id),

@@ -2,13 +2,15 @@
 //!
 //! Only who gave the right password is asked, so nobody can use up the tries of others. A step bears [`TRIES`] wrong codes;
 //! a person's codes bear [`A_DAY`] wrong ones a day, after which only recovery codes are taken, which nobody guesses:
-//! their owner is not locked out. No code is taken twice.
+//! their owner is not locked out. No code is taken twice. Who has passkeys ([`passkeys`]) may answer by one instead.
 
 use chrono::Utc;
 use rand::Rng as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
+use super::passkeys;
 use super::users::User;
+use crate::auth::passkey::{RelyingParty, Why};
 use crate::auth::secret::{self, Secret};
 use crate::auth::totp;
 use crate::error::{Error, Result};
@@ -80,8 +82,6 @@ pub async fn confirm(db: &PgPool, user: UserId, code: &str) -> Result<Option<Vec
         return Err(Error::Conflict("begin with a new secret".into()));
     };
     let Some(step) = totp::step(&secret, code, now())? else { return Ok(None) };
-    let codes: Vec<String> = (0..CODES).map(|_| recovery_code()).collect();
-    let hashes: Vec<Vec<u8>> = codes.iter().map(|code| secret::hash(&plain(code)).to_vec()).collect();
     let mut tx = db.begin().await?;
     let on = sqlx::query!(
         "update second_factors set confirmed_at = now(), last_step = $2
@@ -93,28 +93,107 @@ pub async fn confirm(db: &PgPool, user: UserId, code: &str) -> Result<Option<Vec
     if on.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::Conflict("begin with a new secret".into()));
     }
+    let codes = new_codes(&mut tx, user).await?;
+    tx.commit().await?;
+    Ok(Some(codes))
+}
+
+/// Makes recovery codes, instead of those that were.
+async fn new_codes(tx: &mut PgConnection, user: UserId) -> Result<Vec<String>> {
+    let codes: Vec<String> = (0..CODES).map(|_| recovery_code()).collect();
+    let hashes: Vec<Vec<u8>> = codes.iter().map(|code| secret::hash(&plain(code)).to_vec()).collect();
     sqlx::query!("delete from recovery_codes where user_id = $1", user.0).execute(&mut *tx).await?;
     sqlx::query!(
         "insert into recovery_codes (user_id, code_hash) select $1, unnest($2::bytea[])",
         user.0,
         &hashes
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    tx.commit().await?;
-    Ok(Some(codes))
+    Ok(codes)
 }
 
-/// Turns it off.
+/// Makes recovery codes for whoever has none.
+pub(super) async fn codes_if_none(tx: &mut PgConnection, user: UserId) -> Result<Option<Vec<String>>> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from recovery_codes where user_id = $1) as "any!""#,
+        user.0
+    );
+    if any.fetch_one(&mut *tx).await? {
+        return Ok(None);
+    }
+    new_codes(tx, user).await.map(Some)
+}
+
+/// Removes the recovery codes of whoever has nothing left that they would be for.
+pub(super) async fn forget_codes(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "delete from recovery_codes where user_id = $1
+           and not exists (select from second_factors f where f.user_id = $1 and f.confirmed_at is not null)
+           and not exists (select from passkeys p where p.user_id = $1)",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Turns it off. Passkeys stay.
 pub async fn off(db: &PgPool, user: UserId) -> Result<()> {
     let mut tx = db.begin().await?;
-    sqlx::query!("delete from recovery_codes where user_id = $1", user.0).execute(&mut *tx).await?;
     let gone =
         sqlx::query!("delete from second_factors where user_id = $1", user.0).execute(&mut *tx).await?;
     if gone.rows_affected() == 0 {
         return Err(Error::NotFound("second factor"));
     }
+    forget_codes(&mut tx, user).await?;
     Ok(tx.commit().await?)
+}
+
+/// Removes all that somebody is asked for beside the password: authenticator, passkeys and codes.
+pub async fn lose(db: &PgPool, user: UserId) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let gone =
+        sqlx::query!("delete from second_factors where user_id = $1", user.0).execute(&mut *tx).await?;
+    if gone.rows_affected() + passkeys::lose(&mut tx, user).await? == 0 {
+        return Err(Error::NotFound("second factor"));
+    }
+    forget_codes(&mut tx, user).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Whether somebody who gave the right password is asked for more.
+pub async fn wanted(db: &PgPool, user: UserId) -> Result<bool> {
+    let wanted = sqlx::query_scalar!(
+        r#"select exists (select from second_factors where user_id = $1 and confirmed_at is not null)
+                  or exists (select from passkeys where user_id = $1) as "wanted!""#,
+        user.0
+    );
+    Ok(wanted.fetch_one(db).await?)
+}
+
+/// Whom a step asks, and what they can answer with.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Who gave the password.
+    pub user: UserId,
+    /// Whether they have an authenticator.
+    pub codes: bool,
+    /// Whether they have a passkey.
+    pub passkeys: bool,
+}
+
+/// Whom a step asks; none when it is over.
+pub async fn asked(db: &PgPool, step: &str) -> Result<Option<Asked>> {
+    let row = sqlx::query!(
+        r#"select user_id,
+                  exists (select from second_factors f where f.user_id = s.user_id and f.confirmed_at is not null) as "codes!",
+                  exists (select from passkeys p where p.user_id = s.user_id) as "passkeys!"
+           from sign_in_steps s where token_hash = $1 and expires_at > now()"#,
+        &secret::hash(step)
+    );
+    let row = row.fetch_optional(db).await?;
+    Ok(row.map(|row| Asked { user: row.user_id.into(), codes: row.codes, passkeys: row.passkeys }))
 }
 
 /// Somebody gave the right password: the step in which they are asked for a code.
@@ -195,6 +274,53 @@ pub async fn answer(db: &PgPool, step: &str, code: &str) -> Result<Outcome> {
     }
     tx.commit().await?;
     Ok(if right { Outcome::Right(user) } else { Outcome::Wrong(user, left) })
+}
+
+/// Takes a passkey instead of a code; beside what came of it, why it was refused. A refusal counts as a wrong code of this
+/// step, but not of the person's day: nothing was guessed.
+pub async fn answer_by_passkey(
+    db: &PgPool,
+    here: &RelyingParty,
+    step: &str,
+    shown: &str,
+) -> Result<(Outcome, Option<Why>)> {
+    let Some(asked) = asked(db, step).await? else { return Ok((Outcome::Over, None)) };
+    let hash = secret::hash(step);
+    let why = match passkeys::answer(db, here, step, passkeys::Purpose::Factor, shown).await? {
+        passkeys::Outcome::Right(user) => {
+            let done = sqlx::query!(
+                "delete from sign_in_steps where token_hash = $1 and user_id = $2",
+                &hash,
+                user.id.0
+            );
+            return Ok(match done.execute(db).await?.rows_affected() {
+                0 => (Outcome::Over, None),
+                _ => (Outcome::Right(user), None),
+            });
+        }
+        passkeys::Outcome::Refused(_, why) => why,
+    };
+    let row = sqlx::query!(
+        r#"with s as (update sign_in_steps set wrong = wrong + 1 where token_hash = $1 and user_id = $2 returning wrong, user_id)
+           select s.wrong, u.id, u.email, u.name, u.operator, u.created_at, u.email_verified_at is not null as "verified!"
+           from s join users u on u.id = s.user_id"#,
+        &hash,
+        asked.user.0
+    );
+    let Some(row) = row.fetch_optional(db).await? else { return Ok((Outcome::Over, Some(why))) };
+    let left = TRIES - row.wrong;
+    if left <= 0 {
+        sqlx::query!("delete from sign_in_steps where token_hash = $1", &hash).execute(db).await?;
+    }
+    let user = User {
+        id: row.id.into(),
+        email: row.email,
+        name: row.name,
+        operator: row.operator,
+        created_at: row.created_at,
+        verified: row.verified,
+    };
+    Ok((Outcome::Wrong(user, left), Some(why)))
 }
 
 /// 16 letters and digits that are not mistaken for one another, 79 bits, in groups of four.

@@ -48,6 +48,7 @@ pub mod mails;
 pub mod members;
 pub mod networks;
 pub mod page;
+pub mod passkeys;
 pub mod plans;
 pub mod policies;
 pub mod pools;

@@ -13,7 +13,7 @@ use super::gate::checked;
 use super::session::{SignedIn, ThingId};
 use crate::app::App;
 use crate::db::factors::{self, Factor};
-use crate::db::{projects, sessions, users};
+use crate::db::{passkeys, projects, sessions, users};
 use crate::domain::names::{Password, Title};
 use crate::error::{Error, Result};
 
@@ -43,6 +43,7 @@ pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page
         this: s.this,
     };
     let user = users::find(&app.db, &who.user.email).await?.ok_or(Error::Unauthorized)?;
+    let (passkeys, _) = passkeys::count(&app.db, who.id).await?;
     Ok(Page(AccountPage {
         shell: who.shell(Section::Account, None),
         name: Field::new(&user.name),
@@ -52,6 +53,7 @@ pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page
         project: typed.project,
         closing: typed.closing,
         factor: matches!(factors::get(&app.db, who.id).await?, Factor::On(_)),
+        passkeys,
     }))
 }
 

@@ -18,6 +18,7 @@ const THEME: &str = "berth_theme";
 const NOTICE: &str = "berth_notice";
 const SECRET: &str = "berth_secret";
 const STEP: &str = "berth_step";
+const PASSKEY: &str = "berth_passkey";
 const YEAR: u32 = 365 * 86_400;
 const MINUTE: u32 = 60;
 
@@ -98,6 +99,21 @@ pub(super) fn step(headers: &HeaderMap) -> Option<String> {
 /// Removes the step.
 pub(super) fn drop_step(config: &Config) -> SetCookie {
     SetCookie::new(config, STEP, "", "/sign-in", "Strict", Some(0))
+}
+
+/// Keeps by what this browser is known that was asked for a passkey.
+pub(super) fn keep_passkey(config: &Config, secret: &Secret) -> SetCookie {
+    SetCookie::new(config, PASSKEY, secret.expose(), "/sign-in", "Strict", Some(5 * MINUTE))
+}
+
+/// By what a browser is known that was asked for a passkey.
+pub(super) fn passkey(headers: &HeaderMap) -> Option<String> {
+    read(headers, PASSKEY).filter(|value| !value.is_empty())
+}
+
+/// Removes it.
+pub(super) fn drop_passkey(config: &Config) -> SetCookie {
+    SetCookie::new(config, PASSKEY, "", "/sign-in", "Strict", Some(0))
 }
 
 /// Light or dark, as chosen in this browser.

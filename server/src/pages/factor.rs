@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::{Query, State};
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use berth_web::{FactorPage, FactorState, Field, GateField, GatePage, Notice, Section};
+use berth_web::{FactorPage, FactorState, Field, GateField, GatePage, Notice, PasskeyAsk, Section};
 use qrcodegen::{QrCode, QrCodeEcc};
 
 use super::cookies;
@@ -105,36 +105,76 @@ pub(super) async fn off(who: SignedIn, State(app): State<App>, fields: Fields) -
     Ok((cookies::tell(&app.config, PATH, Notice::FactorOff), Redirect::to(PATH)).into_response())
 }
 
-fn form(headers: &HeaderMap, next: &str, error: Option<String>) -> GatePage {
+async fn form(
+    app: &App,
+    headers: &HeaderMap,
+    step: &str,
+    next: &str,
+    error: Option<String>,
+) -> Result<Option<GatePage>> {
+    let Some(asked) = factors::asked(&app.db, step).await? else { return Ok(None) };
     let field = GateField {
         name: "code",
-        label: "Code",
+        label: if asked.codes { "Code" } else { "Recovery code" },
         kind: "text",
         autocomplete: "one-time-code",
         required: true,
         field: Field::default(),
     };
-    GatePage {
+    let passkey = (asked.passkeys && app.passkeys.is_ok()).then(|| PasskeyAsk {
+        action: "/sign-in/code/passkey",
+        options: "/sign-in/code/options",
+        origin: app.config.base().to_owned(),
+        next: next.to_owned(),
+        text: "Use a passkey",
+    });
+    let lead = match (asked.codes, passkey.is_some()) {
+        (true, true) => {
+            "Use your passkey, or type the code that your authenticator shows, or one of your recovery codes."
+        }
+        (true, false) => "Type the code that your authenticator shows, or one of your recovery codes.",
+        (false, true) => "Use your passkey, or type one of your recovery codes.",
+        (false, false) => "Type one of your recovery codes.",
+    };
+    Ok(Some(GatePage {
         error,
         action: "/sign-in/code",
         hidden: vec![("next", next.to_owned())],
         fields: vec![field],
         button: Some("Go on"),
         links: vec![("Begin again", "/sign-in".into())],
-        ..plain(
-            headers,
-            "One more step",
-            "Type the code that your authenticator shows, or one of your recovery codes.",
-        )
-    }
+        passkey,
+        ..plain(headers, "One more step", lead)
+    }))
 }
 
 /// `GET /sign-in/code`.
-pub(super) async fn code_page(Query(query): Query<Next>, headers: HeaderMap) -> Response {
-    match cookies::step(&headers) {
-        Some(_) => Page(form(&headers, local(&query.next), None)).into_response(),
+pub(super) async fn code_page(
+    State(app): State<App>,
+    Query(query): Query<Next>,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let step = cookies::step(&headers).unwrap_or_default();
+    Ok(match form(&app, &headers, &step, local(&query.next), None).await? {
+        Some(page) => Page(page).into_response(),
         None => Redirect::to("/sign-in").into_response(),
-    }
+    })
+}
+
+/// What whoever answered wrongly is told, while tries are left.
+pub(super) async fn refuse_step(
+    app: &App,
+    headers: &HeaderMap,
+    step: &str,
+    next: &str,
+    left: i32,
+    why: String,
+) -> Result<Response, Failed> {
+    let page = if left > 0 { form(app, headers, step, next, Some(why)).await? } else { None };
+    Ok(match page {
+        Some(page) => (StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response(),
+        None => over(app, headers),
+    })
 }
 
 /// `POST /sign-in/code`.
@@ -158,25 +198,22 @@ pub(super) async fn code(
             throttle.failed(source(&extensions), &user.email, Instant::now());
             let detail = serde_json::json!({"code": "wrong", "left": left});
             audit::note(&app.db, None, "session.refused", &user.email, Some(user.id.0), detail).await?;
-            if left <= 0 {
-                return Ok(over(&app, &headers));
-            }
             let why = format!("This code is wrong, or was used already. {left} more tries.");
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(form(&headers, next, Some(why)))).into_response())
+            refuse_step(&app, &headers, &step, next, left, why).await
         }
         Outcome::Over => Ok(over(&app, &headers)),
     }
 }
 
-fn over(app: &App, headers: &HeaderMap) -> Response {
-    let lead = "There were too many wrong codes, or it took too long. Sign in with your password again.";
+pub(super) fn over(app: &App, headers: &HeaderMap) -> Response {
+    let lead = "There were too many wrong answers, or it took too long. Sign in with your password again.";
     let page = plain(headers, "Begin again", lead);
     (StatusCode::FORBIDDEN, cookies::drop_step(&app.config), Page(page)).into_response()
 }
 
 /// Whoever gave the right password is asked for a code, if they have a second factor; none: they are in.
 pub(super) async fn asked(app: &App, user: &users::User, next: &str) -> Result<Option<Response>> {
-    if !matches!(factors::get(&app.db, user.id).await?, Factor::On(_)) {
+    if !factors::wanted(&app.db, user.id).await? {
         return Ok(None);
     }
     let step = factors::ask(&app.db, user.id).await?;

@@ -61,6 +61,7 @@ pub(super) fn plain(headers: &HeaderMap, title: &str, lead: &str) -> GatePage {
         fields: vec![],
         button: None,
         links: vec![("Sign in", "/sign-in".into())],
+        passkey: None,
     }
 }
 

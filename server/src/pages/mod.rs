@@ -38,6 +38,7 @@ mod members;
 mod names;
 mod networks;
 mod operators;
+mod passkeys;
 mod preview;
 mod resize;
 mod server;
@@ -219,6 +220,14 @@ pub fn router(app: App) -> Router {
         .route("/account/second-factor", get(factor::page).post(factor::begin))
         .route("/account/second-factor/confirm", post(factor::confirm))
         .route("/account/second-factor/off", post(factor::off))
+        .route("/sign-in/code/options", post(passkeys::step_options))
+        .route("/sign-in/code/passkey", post(passkeys::step))
+        .route("/sign-in/passkey", post(passkeys::sign_in))
+        .route("/sign-in/passkey/options", post(passkeys::options))
+        .route("/account/passkeys", get(passkeys::page).post(passkeys::add))
+        .route("/account/passkeys/options", post(passkeys::new_options))
+        .route("/account/passkeys/{id}/name", post(passkeys::rename))
+        .route("/account/passkeys/{id}/remove", post(passkeys::remove))
         .route("/account/projects", post(account::make_project))
         .route("/account/acting/end", post(operators::acting::end))
         .route("/account/export", get(closing::export))

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::{Query, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use berth_web::{Field, SignInPage, Theme};
+use berth_web::{Field, PasskeyAsk, SignInPage, Theme};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ use super::{cookies, factor};
 use crate::app::App;
 use crate::audit::{Actor, is};
 use crate::db::{audit, sessions, users};
+use crate::error::Result;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Next {
@@ -36,15 +37,27 @@ pub(super) async fn page(
     {
         return Ok(Redirect::to(next).into_response());
     }
-    let form = SignInPage {
-        theme: cookies::theme(&headers),
+    Ok(Page(form(&app, &headers, next).await?).into_response())
+}
+
+/// The page as it is before anything was typed.
+pub(super) async fn form(app: &App, headers: &HeaderMap, next: &str) -> Result<SignInPage> {
+    let passkey = app.passkeys.is_ok().then(|| PasskeyAsk {
+        action: "/sign-in/passkey",
+        options: "/sign-in/passkey/options",
+        origin: app.config.base().to_owned(),
+        next: next.to_owned(),
+        text: "Sign in with a passkey",
+    });
+    Ok(SignInPage {
+        theme: cookies::theme(headers),
         email: Field::default(),
         error: None,
         next: next.to_owned(),
-        open: is_open(&app).await?,
+        open: is_open(app).await?,
         mails: app.mailer.is_some(),
-    };
-    Ok(Page(form).into_response())
+        passkey,
+    })
 }
 
 /// `POST /sign-in`. A new session each time, so that a planted cookie gains nothing; the one before it is ended.
@@ -58,16 +71,9 @@ pub(super) async fn sign_in(
     let (email, password) = (fields.trimmed("email"), fields.get("password"));
     let next = local(fields.get("next"));
     let address = source(&extensions);
-    let (open, mails) = (is_open(&app).await?, app.mailer.is_some());
+    let blank = form(&app, &headers, next).await?;
     let refuse = |status: StatusCode, error: String| {
-        let page = SignInPage {
-            theme: cookies::theme(&headers),
-            email: Field::new(email),
-            error: Some(error),
-            next: next.to_owned(),
-            open,
-            mails,
-        };
+        let page = SignInPage { email: Field::new(email), error: Some(error), ..blank };
         Ok((status, Page(page)).into_response())
     };
     if let Some(wait) = throttle.wait(address, email, Instant::now()) {

@@ -32,6 +32,7 @@ pub struct Builder {
     webhooks: Option<&'static str>,
     slow: Duration,
     apart: bool,
+    named: bool,
 }
 
 impl Default for Builder {
@@ -46,6 +47,7 @@ impl Default for Builder {
             webhooks: None,
             slow: Duration::ZERO,
             apart: false,
+            named: false,
         }
     }
 }
@@ -105,6 +107,12 @@ impl Builder {
         Self { apart: true, ..self }
     }
 
+    /// Browsers reach servers by a name, as passkeys want.
+    #[must_use]
+    pub fn named(self) -> Self {
+        Self { named: true, ..self }
+    }
+
     /// Makes it.
     ///
     /// # Panics
@@ -135,7 +143,7 @@ impl Builder {
                         .collect(),
                     ..Config::default()
                 };
-                Replica::new(config, alone)
+                Replica::new(config, alone, self.named)
             })
             .collect();
         futures_util::future::join_all(replicas.iter_mut().map(|replica| replica.start(url.clone()))).await;

@@ -14,21 +14,26 @@ pub(super) struct Replica {
     /// Where agents open streams to this replica, when there are others.
     streams: Option<Proxy>,
     config: Config,
+    /// Whether browsers reach it by a name.
+    named: bool,
     running: Option<Server>,
     agents: Option<SocketAddr>,
 }
 
 impl Replica {
     /// One with these settings; what is its own, as ports, it sets itself.
-    pub(super) fn new(config: Config, alone: bool) -> Self {
+    pub(super) fn new(config: Config, alone: bool, named: bool) -> Self {
         let nowhere = Upstream::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
         let front = Proxy::start(nowhere.clone()).expect("a port is free");
         let streams = (!alone).then(|| Proxy::start(nowhere).expect("a port is free"));
-        Self { front, streams, config, running: None, agents: None }
+        Self { front, streams, config, named, running: None, agents: None }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.front.addr)
+        match self.named {
+            true => format!("http://localhost:{}", self.front.addr.port()),
+            false => format!("http://{}", self.front.addr),
+        }
     }
 
     /// Where agents connect to.

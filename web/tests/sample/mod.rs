@@ -650,6 +650,17 @@ pub(crate) fn sign_in() -> SignInPage {
         next: "/".into(),
         open: true,
         mails: true,
+        passkey: Some(passkey_ask()),
+    }
+}
+
+pub(crate) fn passkey_ask() -> PasskeyAsk {
+    PasskeyAsk {
+        action: "/sign-in/passkey",
+        options: "/sign-in/passkey/options",
+        origin: "https://berth.example".into(),
+        next: "/".into(),
+        text: "Sign in with a passkey",
     }
 }
 
@@ -752,6 +763,7 @@ pub(crate) fn account() -> AccountPage {
         sessions: vec![session(1, "Firefox 145 on Linux", true), session(2, "Safari on iPhone", false)],
         project: Field::default(),
         factor: true,
+        passkeys: 2,
         closing: Closing::default(),
     }
 }
@@ -759,6 +771,19 @@ pub(crate) fn account() -> AccountPage {
 pub(crate) fn factor(state: FactorState) -> FactorPage {
     let codes = vec!["abcd-efgh-jkmn-pqrs".to_owned(); 10];
     FactorPage { shell: shell(Section::Account, true), state, code: Field::default(), codes }
+}
+
+pub(crate) fn passkeys() -> PasskeysPage {
+    let row = |id: i64, name: &str, used| PasskeyRow { id, name: name.into(), created: ago(id * 900), used };
+    PasskeysPage {
+        shell: shell(Section::Account, true),
+        unavailable: None,
+        origin: "https://berth.example".into(),
+        rows: vec![row(1, "phone", Some(ago(5))), row(2, "security key", None)],
+        left: 9,
+        error: Some("This is not your password.".into()),
+        codes: vec!["abcd-efgh-jkmn-pqrs".to_owned(); 10],
+    }
 }
 
 pub(crate) fn gate() -> GatePage {
@@ -780,6 +805,7 @@ pub(crate) fn gate() -> GatePage {
         fields: vec![field("email", "E-mail address", "email"), field("password", "Password", "password")],
         button: Some("Make account"),
         links: vec![("Sign in", "/sign-in".into())],
+        passkey: Some(passkey_ask()),
     }
 }
 
@@ -866,6 +892,7 @@ pub(crate) fn full() -> Vec<(&'static str, String)> {
                 .render(),
             ),
         ),
+        ("passkeys", page(passkeys().render())),
         ("fleet-servers", page(fleet_servers().render())),
         ("message", page(message().render())),
     ]);
@@ -948,6 +975,19 @@ pub(crate) fn empty() -> Vec<(&'static str, String)> {
         ),
         ("empty-usage", page(UsagePage { rows: vec![], ..usage() }.render())),
         ("empty-factor", page(FactorPage { codes: vec![], ..factor(FactorState::Off) }.render())),
+        (
+            "empty-passkeys",
+            page(
+                PasskeysPage {
+                    unavailable: Some("the address has no name".into()),
+                    rows: vec![],
+                    error: None,
+                    codes: vec![],
+                    ..passkeys()
+                }
+                .render(),
+            ),
+        ),
         ("empty-audit", page(AuditPage { rows: vec![], total: 0, older: None, ..audit() }.render())),
         (
             "empty-fleet-servers",

@@ -36,7 +36,7 @@ use Need::{Change, End, Look, Manage, Open, Operate, Run, See, Share, SignedIn, 
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 169] = [
+const GUARDED: [(&str, &str, Need); 178] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", See),
     ("GET", "/projects/{project}/servers/events", See),
@@ -189,6 +189,11 @@ const GUARDED: [(&str, &str, Need); 169] = [
     ("POST", "/account/second-factor", SignedIn),
     ("POST", "/account/second-factor/confirm", SignedIn),
     ("POST", "/account/second-factor/off", SignedIn),
+    ("GET", "/account/passkeys", SignedIn),
+    ("POST", "/account/passkeys", SignedIn),
+    ("POST", "/account/passkeys/options", SignedIn),
+    ("POST", "/account/passkeys/{id}/name", SignedIn),
+    ("POST", "/account/passkeys/{id}/remove", SignedIn),
     ("POST", "/account/acting/end", SignedIn),
     // These are before the dashboard.
     ("GET", "/sign-in", Open),
@@ -196,6 +201,10 @@ const GUARDED: [(&str, &str, Need); 169] = [
     ("POST", "/sign-out", Open),
     ("GET", "/sign-in/code", Open),
     ("POST", "/sign-in/code", Open),
+    ("POST", "/sign-in/code/options", Open),
+    ("POST", "/sign-in/code/passkey", Open),
+    ("POST", "/sign-in/passkey", Open),
+    ("POST", "/sign-in/passkey/options", Open),
     ("GET", "/sign-up", Open),
     ("POST", "/sign-up", Open),
     ("GET", "/verify", Open),
