@@ -19,9 +19,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 minutes=30
 packages=systemd-sysv,dbus,udev,linux-image-cloud-amd64,initramfs-tools,apparmor,iproute2,nftables,e2fsprogs,lxcfs,fuse3,openssh-client,iputils-ping,zstd,kmod,procps
 # What runs there: the kind of its binary, and its name. Software emulation is slow: each of these needs a kernel. Of the
-# network it is what differs between kernels: VXLAN between hosts, and IPv6, whose forwarding has one switch here.
+# network it is what differs between kernels: VXLAN between hosts, WireGuard, which not every kernel has, and IPv6, whose forwarding has one switch here.
 wanted='^(test (life|boot|hostile|limits)::|lib linux::(cgroup|disk)::'
-wanted+='|lib linux::net::(tests|firewall|private::tests::members|six::tests::(guests|the_machine))'
+wanted+='|lib linux::net::(tests|firewall|private::(tests::members|tunnel::between)|six::tests::(guests|the_machine))'
 wanted+=')'
 # These need a mirror, measure, wait for long what no kernel changes, or are done more thoroughly by others (limits).
 left_out='packages_can_be_updated|twenty_start_at_once|speed_of|a_monitor_that_hangs|conformance6|life::limits_hold'

@@ -83,6 +83,9 @@ pub struct HostArgs {
     /// UDP port of private networks, the same on all hosts [default: 4789].
     #[arg(long, env = "BERTH_AGENT_VXLAN_PORT", value_name = "PORT")]
     pub vxlan_port: Option<u16>,
+    /// UDP port of WireGuard between hosts, the same on all of them [default: 4788].
+    #[arg(long, env = "BERTH_AGENT_WIREGUARD_PORT", value_name = "PORT")]
+    pub wireguard_port: Option<u16>,
     /// Whether guests see their own figures in /proc by lxcfs [default: true].
     #[arg(long, env = "BERTH_AGENT_LXCFS", value_name = "BOOL")]
     pub lxcfs: Option<bool>,
@@ -115,6 +118,7 @@ impl HostArgs {
         config.uplink = self.uplink.clone().or(config.uplink);
         config.underlay_address = self.underlay_address.or(config.underlay_address);
         set(&mut config.vxlan_port, self.vxlan_port.as_ref());
+        set(&mut config.wireguard_port, self.wireguard_port.as_ref());
         Ok(config)
     }
 }

@@ -47,6 +47,8 @@ pub struct Behaviour {
     pub needs_images: bool,
     /// Its address among hosts.
     pub underlay: Option<IpAddr>,
+    /// Its public key of WireGuard.
+    pub wireguard: Option<String>,
 }
 
 impl Default for Behaviour {
@@ -58,6 +60,7 @@ impl Default for Behaviour {
             stop: Some(Duration::from_millis(20)),
             needs_images: false,
             underlay: None,
+            wireguard: None,
         }
     }
 }
@@ -297,7 +300,7 @@ impl Host for SimHost {
     type Console = tokio::io::DuplexStream;
 
     async fn facts(&self) -> HostFacts {
-        let Behaviour { underlay, .. } = self.behaviour();
+        let Behaviour { underlay, wireguard, .. } = self.behaviour();
         HostFacts {
             kernel: "simulated".into(),
             os: "simulated".into(),
@@ -306,6 +309,7 @@ impl Host for SimHost {
             missing: Vec::new(),
             underlay,
             address: underlay.and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
+            wireguard,
         }
     }
 

@@ -43,6 +43,9 @@ pub struct HostNetworks {
     /// The networks, by id.
     #[serde(default)]
     pub networks: Vec<NetworkSpec>,
+    /// Whether packets to other hosts are, or will be, encrypted: guests' interfaces leave room for that.
+    #[serde(default)]
+    pub encrypt: bool,
 }
 
 /// One private network.
@@ -76,6 +79,9 @@ pub struct NetworkPeer {
     pub host: IpAddr,
     /// Addresses of its members.
     pub addresses: Vec<IpAddr>,
+    /// Its public key, if packets to it and from it are encrypted by WireGuard, which both speak.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// MAC address of a host's router in every private network, by the host's address among hosts: whoever knows the one

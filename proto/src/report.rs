@@ -75,6 +75,9 @@ pub struct HostFacts {
     /// IPv4 address of its uplink, at which ports lead to guests with private addresses; none where it has none.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
+    /// The public key by which it speaks WireGuard with other hosts, in base64; none where its kernel has no WireGuard.
+    #[serde(default)]
+    pub wireguard: Option<String>,
 }
 
 /// Something that a host lacks.

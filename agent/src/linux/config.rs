@@ -31,6 +31,8 @@ pub struct LinuxConfig {
     pub underlay_address: Option<std::net::IpAddr>,
     /// UDP port of private networks between hosts; the same on all of them.
     pub vxlan_port: u16,
+    /// UDP port of WireGuard between hosts, where private networks are encrypted; the same on all of them.
+    pub wireguard_port: u16,
     /// Whether guests see their own figures in `/proc` (by lxcfs, if the host has it).
     pub lxcfs: bool,
     /// VPSes that are created or started at the same time; none for as many as there are cores, at least four.
@@ -54,6 +56,7 @@ impl Default for LinuxConfig {
             uplink: None,
             underlay_address: None,
             vxlan_port: 4789,
+            wireguard_port: 4788,
             lxcfs: true,
             start_parallelism: None,
             memory_reserve_bytes: 512 << 20,

@@ -22,6 +22,7 @@ pub(super) fn facts(mode: Mode, missing: Vec<MissingFeature>) -> HostFacts {
         missing,
         underlay: None,
         address: None,
+        wireguard: None,
     }
 }
 

@@ -121,7 +121,8 @@ impl LinuxHost {
         }
         let net = net::Net::open(&config.iface_prefix, &config.nft_table, run, config.uplink.as_deref())?
             .among_hosts(config.underlay_address, config.vxlan_port)
-            .remembering(state);
+            .remembering(state)
+            .encrypting(state, config.wireguard_port);
         net.ensure().await?;
         let tree = Arc::new(cgroup::Tree::open(&config.cgroup_parent)?);
         let monitors = Monitors::new(run);
@@ -305,6 +306,7 @@ impl Host for LinuxHost {
         HostFacts {
             underlay: self.net.private.underlay(),
             address: self.net.address(),
+            wireguard: self.net.private.key(),
             ..measure::facts(self.tree.layout().mode(), missing)
         }
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::reference::Reference;
 use super::{
-    addresses, announcements, audit, closing, gateways, hosts, images, members, name_servers, places, plans,
-    policies, pools, ports, projects, quotas, server_limits, servers, streams, tokens, users,
+    addresses, announcements, audit, closing, encryption, gateways, hosts, images, members, name_servers,
+    places, plans, policies, pools, ports, projects, quotas, server_limits, servers, streams, tokens, users,
 };
 use crate::app::App;
 use crate::audit::{Asked, scope};
@@ -314,6 +314,12 @@ enum Locations {
         #[command(flatten)]
         wanted: policies::Resolvers,
     },
+    /// Set (true or false) whether private networks are encrypted between hosts of a location, by WireGuard.
+    SetEncryption {
+        location: Reference,
+        #[command(flatten)]
+        wanted: encryption::Encryption,
+    },
 }
 
 #[derive(clap::Subcommand)]
@@ -521,6 +527,9 @@ async fn execute(app: &App, command: Command) -> crate::error::Result<Shown> {
         }
         Command::Settings(Settings::Show) => one(members::settings(app).await?),
         Command::Settings(Settings::Set(change)) => one(members::change_settings(app, change).await?),
+        Command::Locations(Locations::SetEncryption { location, wanted }) => {
+            one(encryption::set_by_name(app, &location, wanted).await?)
+        }
         Command::Projects(Projects::List) => list(projects::list(app).await?, &["id", "name", "created_at"]),
         Command::Projects(Projects::Create(new)) => one(projects::create(app, new).await?),
         Command::Servers(Servers::Set { id, change }) => one(servers::change(app, VpsId(id), change).await?),
@@ -727,6 +736,8 @@ mod tests {
             "x projects set-traffic default --pooled true",
             "x locations set-resolvers fsn1 192.0.2.53 2001:db8::53",
             "x locations set-resolvers fsn1",
+            "x locations set-encryption fsn1 true",
+            "x locations set-encryption fsn1 false",
             "x traffic set 15",
             "x audit list --limit 10",
             "x audit verify",

@@ -12,6 +12,7 @@ mod announcements;
 mod audit;
 pub mod cli;
 mod closing;
+mod encryption;
 mod gateways;
 mod hosts;
 pub(crate) mod images;
@@ -53,6 +54,7 @@ pub fn router(app: &App, tasks: &Tasks) -> (Router, OpenApi) {
         .merge(hosts::router())
         .merge(plans::router())
         .merge(policies::router())
+        .merge(encryption::router())
         .merge(images::router())
         .merge(streams::router())
         .merge(pools::router())
@@ -110,6 +112,7 @@ mod tests {
             .merge(hosts::router())
             .merge(plans::router())
             .merge(policies::router())
+            .merge(encryption::router())
             .merge(images::router())
             .merge(streams::router())
             .merge(pools::router())

@@ -114,6 +114,23 @@ pub async fn create(db: &PgPool, name: &Slug, new: &NewLocation) -> Result<Locat
     })
 }
 
+/// Whether private networks are encrypted between hosts of a location.
+pub async fn encrypted(db: &PgPool, id: LocationId) -> Result<bool> {
+    let found = sqlx::query_scalar!("select encrypted from locations where id = $1", id.0);
+    found.fetch_optional(db).await?.ok_or(Error::NotFound("location"))
+}
+
+/// Sets [`encrypted`]; all hosts are told, for those of other locations speak with them too.
+pub async fn set_encrypted(app: &App, id: LocationId, encrypted: bool) -> Result<()> {
+    let set = sqlx::query!("update locations set encrypted = $2 where id = $1", id.0, encrypted);
+    if set.execute(&app.db).await?.rows_affected() == 0 {
+        return Err(Error::NotFound("location"));
+    }
+    let all = sqlx::query_scalar!("select id from hosts where enrolled_at is not null").fetch_all(&app.db);
+    hosts::wake(app, &all.await?);
+    Ok(())
+}
+
 /// Whom guests of a location ask for names.
 pub async fn resolvers(db: &PgPool, id: LocationId) -> Result<Vec<IpAddr>> {
     let found = sqlx::query_scalar!(

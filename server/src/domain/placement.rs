@@ -233,7 +233,8 @@ impl fmt::Display for WhyNot {
             }
             Lack::Network => write!(
                 f,
-                "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that"
+                "no host in {place} that has room has {lack}: hosts need VXLAN and an address among hosts for that, and WireGuard \
+                 where the location encrypts"
             ),
             Lack::Gateway(_) => write!(f, "no host in {place} that has room has {lack}"),
             Lack::Address => write!(f, "no IPv4 address is free in {place}"),

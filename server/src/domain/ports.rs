@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 const LOWEST: u16 = 1024;
 /// From which ports of their own programs connect, unless the machine's `ip_local_port_range` says otherwise.
 const EPHEMERAL: (u16, u16) = (32_768, 60_999);
-/// By which hosts exchange packets of private networks.
-const VXLAN: u16 = 4789;
+/// By which hosts exchange packets of private networks, encrypted and in clear.
+const AMONG_HOSTS: [u16; 2] = [4788, 4789];
 /// What a VPS gets where the operator says nothing.
 pub const PER_VPS: u16 = 20;
 
@@ -45,8 +45,8 @@ impl PortPlan {
         if first < LOWEST {
             return invalid(format!("ports below {LOWEST} are for the hosts' own programs, such as SSH's"));
         }
-        if plan.has(VXLAN) {
-            return invalid(format!("hosts exchange packets of private networks by port {VXLAN}"));
+        if let Some(port) = AMONG_HOSTS.iter().find(|port| plan.has(**port)) {
+            return invalid(format!("hosts exchange packets of private networks by port {port}"));
         }
         if force {
             return Ok(plan);
@@ -128,7 +128,7 @@ mod tests {
             ("10000-10009", 11, "ports_per_vps", "the 10 ports"),
             ("22-10009", 1, "ports", "below 1024"),
             ("0-65535", 1, "ports", "below 1024"),
-            ("4000-5000", 1, "ports", "4789"),
+            ("4789-5000", 1, "ports", "4789"),
             ("10000-32768", 1, "ports", "ip_local_port_range"),
             ("60999-61010", 1, "ports", "ip_local_port_range"),
             ("8000-9000", 1, "ports", "8443"),

@@ -12,6 +12,7 @@ mod clients; // the stock hcloud CLI and hcloud-python
 mod closing; // what is kept about a person, and the end of an account
 mod console; // the serial console, from the ticket to the guest
 mod dashboard; // the pages: who may see and do what, forms, the event stream
+mod encryption; // private networks between hosts
 mod errors; // every kind of bad input
 mod events; // what happened to guests, from the host's word to the page
 mod exec; // programs and files inside a server

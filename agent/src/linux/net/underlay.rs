@@ -1,6 +1,7 @@
 //! How other hosts reach this one.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use nix::ifaddrs::getifaddrs;
 
@@ -22,6 +23,13 @@ impl Net {
             let mtu = interface.and_then(uplink::mtu).unwrap_or(self.mtu);
             self.private.over(address, port, mtu);
         }
+        self
+    }
+
+    /// Lets this host speak WireGuard with others, by this port and a key that is kept in the state directory.
+    #[must_use]
+    pub fn encrypting(mut self, state_dir: &Path, port: u16) -> Self {
+        self.private.encrypting(state_dir, port);
         self
     }
 

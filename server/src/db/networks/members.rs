@@ -266,17 +266,18 @@ async fn join(tx: &mut PgConnection, held: &Held, vps: VpsId, order: &Order) -> 
     }
     let lost = sqlx::query_scalar!(
         "select h.name from vps w join hosts h on h.id = w.host_id
-         where w.id = $2 and exists (select from vps_networks m join vps v on v.id = m.vps_id
-                                            join hosts o on o.id = v.host_id
-                                     where m.network_id = $1 and m.leaving_generation is null and o.id <> h.id
-                                       and not hosts_reach(h.facts, o.facts))",
+         where w.id = $2
+           and (not host_joins(h)
+                or exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
+                           where m.network_id = $1 and m.leaving_generation is null and o.id <> h.id
+                             and not hosts_meet(h, o)))",
         held.id.0,
         vps.0
     );
     if let Some(host) = lost.fetch_optional(&mut *tx).await? {
         return Err(Error::ResourceUnavailable(format!(
             "the host {host} of this server cannot reach the hosts of the network's other servers: hosts need VXLAN \
-             and an address among hosts for that"
+             and an address among hosts for that, and WireGuard where the location encrypts"
         )));
     }
     let members = sqlx::query_scalar!(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use berth_proto::{HostNetworks, NetworkId, NetworkPeer, NetworkRoute, NetworkSpec, PrivateNic};
 use ipnet::IpNet;
 use sqlx::PgPool;
@@ -73,32 +75,50 @@ pub async fn of_host(db: &PgPool, host: i64) -> anyhow::Result<HostNetworks> {
             peers: Vec::new(),
         });
     }
-    if !networks.is_empty() {
-        add_peers(db, host, &mut networks).await?;
-    }
-    let json = serde_json::to_string(&networks).context("describing networks")?;
+    let encrypt = if networks.is_empty() { false } else { add_peers(db, host, &mut networks).await? };
+    let json = serde_json::to_string(&(&networks, encrypt)).context("describing networks")?;
     let version = crate::auth::secret::hash(&json).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(HostNetworks { version, networks })
+    Ok(HostNetworks { version, networks, encrypt })
 }
 
-/// Who is on which other host. One that has not said where it is cannot be reached.
-async fn add_peers(db: &PgPool, host: i64, networks: &mut [NetworkSpec]) -> anyhow::Result<()> {
+/// Who is on which other host, and whether anything of that is to be encrypted: where one of the two is in a location that
+/// encrypts. They begin when both have told their keys. A host that has not said where it is cannot be reached.
+async fn add_peers(db: &PgPool, host: i64, networks: &mut [NetworkSpec]) -> anyhow::Result<bool> {
+    let own = sqlx::query!(
+        r#"select l.encrypted, h.facts ->> 'wireguard' is not null as "speaks!"
+           from hosts h join datacenters d on d.id = h.datacenter_id join locations l on l.id = d.location_id
+           where h.id = $1"#,
+        host
+    );
+    let own = own.fetch_one(db).await?;
+    let mut encrypt = own.encrypted;
     let ids: Vec<i64> = networks.iter().map(|network| network.id.0).collect();
     let peers = sqlx::query!(
-        r#"select m.network_id, h.facts ->> 'underlay' as "underlay!", array_agg(a.ip order by a.ip) as "addresses!"
+        r#"select m.network_id, h.facts ->> 'underlay' as "underlay!", array_agg(a.ip order by a.ip) as "addresses!",
+                  l.encrypted, h.facts ->> 'wireguard' as key
            from vps_networks m join vps v on v.id = m.vps_id join hosts h on h.id = v.host_id
+                join datacenters d on d.id = h.datacenter_id join locations l on l.id = d.location_id
                 join network_addresses a on a.network_id = m.network_id and a.vps_id = m.vps_id
            where m.network_id = any($2) and v.host_id <> $1 and m.leaving_generation is null
              and a.leaving_generation is null and v.deleting_at is null and v.deleted_at is null
              and h.facts ->> 'underlay' is not null
-           group by m.network_id, h.id order by m.network_id, h.id"#,
+           group by m.network_id, h.id, l.id order by m.network_id, h.id"#,
         host,
         &ids
     );
     for peer in peers.fetch_all(db).await? {
         let network = networks.iter_mut().find(|network| network.id.0 == peer.network_id);
         let (Some(network), Ok(host)) = (network, peer.underlay.parse::<IpAddr>()) else { continue };
-        network.peers.push(NetworkPeer { host, addresses: peer.addresses.iter().map(IpNet::addr).collect() });
+        let encrypted = own.encrypted || peer.encrypted;
+        encrypt |= encrypted;
+        let key = peer.key.filter(|key| encrypted && own.speaks && is_key(key));
+        let addresses = peer.addresses.iter().map(IpNet::addr).collect();
+        network.peers.push(NetworkPeer { host, addresses, key });
     }
-    Ok(())
+    Ok(encrypt)
+}
+
+/// Whether this is a key of WireGuard. What a host says of itself may be anything.
+fn is_key(text: &str) -> bool {
+    STANDARD.decode(text).is_ok_and(|key| key.len() == 32)
 }

@@ -232,7 +232,8 @@ async fn candidates(
                     as "has_ports!",
                   not exists (select from vps_networks m join vps v on v.id = m.vps_id join hosts o on o.id = v.host_id
                               where m.network_id = any($2) and m.leaving_generation is null and o.id <> h.id
-                                and not hosts_reach(h.facts, o.facts)) as "reaches_members!"
+                                and not hosts_meet(h, o))
+                     and (cardinality($2::bigint[]) = 0 or host_joins(h)) as "reaches_members!"
            from hosts h join datacenters d on d.id = h.datacenter_id"#,
         image_sha256,
         &networks,

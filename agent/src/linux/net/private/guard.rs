@@ -2,19 +2,23 @@
 //!
 //! A table of its own in the agent's namespace. A guest's packet to the port that hosts use between them is dropped on
 //! its way out as well as on its way in: by address translation it would otherwise come to another host from this one's
-//! own address.
+//! own address. Hosts that are spoken with by WireGuard neither send nor are sent anything in clear, and nothing but packets
+//! of private networks comes out of its interface.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// The table, whatever was in it before; `hosts` are the others that share a network with this one.
+use super::wg::Key;
+
+/// The table, whatever was in it before. `hosts` are the others that share a network with this one, and then the
+/// interface of WireGuard and those that are reached by it.
 pub(super) fn table(
     table: &str,
     prefix: &str,
     underlay: IpAddr,
     port: u16,
-    hosts: &BTreeSet<IpAddr>,
+    (hosts, tunnel): (&BTreeSet<IpAddr>, Option<(&str, &BTreeMap<IpAddr, Key>)>),
 ) -> String {
     let (ip, kind) = if underlay.is_ipv4() { ("ip", "ipv4_addr") } else { ("ip6", "ipv6_addr") };
     let mut batch = format!(
@@ -22,6 +26,7 @@ pub(super) fn table(
 delete table inet {table}
 table inet {table} {{
     set hosts {{ type {kind}; }}
+    set encrypted {{ type {kind}; }}
     chain to_host {{
         type filter hook input priority filter - 5; policy accept;
         {ip} daddr {underlay} udp dport {port} {ip} saddr != @hosts drop
@@ -34,10 +39,32 @@ table inet {table} {{
 }}
 "#
     );
-    let same: Vec<String> =
-        hosts.iter().filter(|host| host.is_ipv4() == underlay.is_ipv4()).map(ToString::to_string).collect();
-    if !same.is_empty() {
-        let _ = writeln!(batch, "add element inet {table} hosts {{ {} }}", same.join(", "));
-    }
+    let mut fill = |set: &str, hosts: &mut dyn Iterator<Item = &IpAddr>| {
+        let same: Vec<String> =
+            hosts.filter(|host| host.is_ipv4() == underlay.is_ipv4()).map(ToString::to_string).collect();
+        if !same.is_empty() {
+            let _ = writeln!(batch, "add element inet {table} {set} {{ {} }}", same.join(", "));
+        }
+    };
+    fill("hosts", &mut hosts.iter());
+    let Some((name, encrypted)) = tunnel else { return batch };
+    fill("encrypted", &mut encrypted.keys());
+    batch += &format!(
+        r#"table inet {table} {{
+    chain to_host {{
+        {ip} saddr @encrypted udp dport {port} iifname != "{name}" drop
+        iifname "{name}" udp dport {port} {ip} daddr {underlay} accept
+        iifname "{name}" drop
+    }}
+    chain through {{
+        iifname "{name}" drop
+    }}
+    chain from_host {{
+        type filter hook output priority filter - 5; policy accept;
+        {ip} daddr @encrypted udp dport {port} oifname != "{name}" drop
+    }}
+}}
+"#
+    );
     batch
 }

@@ -33,12 +33,15 @@ mod nic;
 mod ops;
 mod peers;
 mod router;
+mod tunnel;
 mod walls;
+mod wg;
 
 use self::ledger::Ledger;
 pub use self::netns::Netns;
 pub(super) use self::ops::Ops;
 use self::router::Underlay;
+use self::tunnel::Tunnel;
 
 /// What VXLAN adds to each packet: Ethernet, UDP and its own headers, and the outer IP header.
 const OVERHEAD: u32 = 30;
@@ -51,8 +54,10 @@ pub struct Private {
     table: String,
     dir: PathBuf,
     underlay: Option<Underlay>,
+    /// The largest packet among hosts.
     mtu: u32,
     ledger: Arc<Ledger>,
+    tunnel: Option<Tunnel>,
     /// What the control plane said last. Held while anything is changed.
     networks: Mutex<HostNetworks>,
 }
@@ -67,6 +72,7 @@ impl Private {
             underlay: None,
             mtu,
             ledger: Arc::new(Ledger::open(run_dir)),
+            tunnel: None,
             networks: Mutex::default(),
         }
     }
@@ -79,8 +85,27 @@ impl Private {
     /// Sets how this host is reached by others: at this address, where packets may have `mtu` bytes.
     pub(super) fn over(&mut self, address: IpAddr, port: u16, mtu: u32) {
         self.underlay = Some(Underlay { address, port });
+        self.mtu = mtu;
+    }
+
+    /// Lets this host speak WireGuard with others, by this port and a key that is kept here.
+    pub(super) fn encrypting(&mut self, state_dir: &Path, port: u16) {
+        self.tunnel = Some(Tunnel::new(&self.prefix, state_dir, port));
+    }
+
+    /// The public key by which others speak with this host; none where the kernel has no WireGuard.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        self.tunnel.as_ref()?.public()
+    }
+
+    /// The largest packet in a network.
+    fn inner_mtu(&self, networks: &HostNetworks) -> u32 {
+        let Some(Underlay { address, .. }) = self.underlay else { return self.mtu };
         let outer = if address.is_ipv4() { 20 } else { 40 };
-        self.mtu = mtu.saturating_sub(OVERHEAD + outer).max(576);
+        let encrypts = networks.encrypt && self.key().is_some();
+        let between = if encrypts { Tunnel::mtu(address, self.mtu) } else { self.mtu };
+        between.saturating_sub(OVERHEAD + outer).max(576)
     }
 
     /// This host's address among hosts, if it has one.
@@ -93,6 +118,11 @@ impl Private {
     /// known hosts.
     pub(super) async fn ensure(&self) -> Result<()> {
         let networks = self.networks.lock().await;
+        if let Some(tunnel) = &self.tunnel
+            && let Err(error) = tunnel.prepare(&Ops::of(self.handle.clone())).await
+        {
+            tracing::error!(%error, "this host has no keys for WireGuard: private networks that are encrypted end here");
+        }
         for network in self.listed() {
             match Netns::kept_at(&self.path(network).join("ns")) {
                 None => self.remove_files(network)?,
@@ -113,15 +143,16 @@ impl Private {
     pub async fn set(&self, new: &HostNetworks) -> Result<()> {
         let mut networks = self.networks.lock().await;
         *networks = new.clone();
-        self.guard(&networks).await?;
+        let encrypted = self.encrypt(&networks).await;
+        self.guard(&networks).await?; // whatever became of that: nothing goes in clear
         for network in self.listed() {
             let Some(mut router) = Netns::kept_at(&self.path(network).join("ns")) else { continue };
             if let Some(spec) = networks.networks.iter().find(|spec| spec.id == network) {
-                router = self.router(network, spec.vni, false).await?; // this host may have another address now
+                router = self.router(&networks, network, spec.vni, false).await?; // this host may have another address now
             }
             self.sync(&networks, network, &router).await?;
         }
-        Ok(())
+        encrypted
     }
 
     /// Whether the interfaces of a VPS are other ones than these.
@@ -146,7 +177,7 @@ impl Private {
             }
         }
         for nic in wanted {
-            let router = self.router(nic.network, nic.vni, nic.ip.is_ipv6()).await?;
+            let router = self.router(&networks, nic.network, nic.vni, nic.ip.is_ipv6()).await?;
             self.join(&networks, id, inside, nic, &router, net).await?;
         }
         Ok(())
@@ -201,6 +232,9 @@ impl Private {
         for network in self.listed() {
             self.remove_router(network).await?;
         }
+        if let (Some(tunnel), Some(underlay)) = (&self.tunnel, self.underlay) {
+            tunnel.remove(&Ops::of(self.handle.clone()), underlay).await?;
+        }
         rules::apply(&rules::no_table(&self.table)).await
     }
 
@@ -232,7 +266,7 @@ impl Private {
             None => false,
         };
         if !changed {
-            nic::connect(router, &name, nic, inside, self.mtu).await?;
+            nic::connect(router, &name, nic, inside, self.inner_mtu(networks)).await?;
         }
         self.sync(networks, nic.network, router).await
     }
@@ -260,7 +294,8 @@ impl Private {
     }
 
     /// The router of a network, made if need be.
-    async fn router(&self, network: NetworkId, vni: u32, v6: bool) -> Result<Netns> {
+    async fn router(&self, networks: &HostNetworks, network: NetworkId, vni: u32, v6: bool) -> Result<Netns> {
+        let mtu = self.inner_mtu(networks);
         let dir = self.path(network);
         std::fs::create_dir_all(dir.join("vps")).map_err(|e| failed("making a network's directory", e))?;
         let path = dir.join("ns");
@@ -273,15 +308,15 @@ impl Private {
             }
         };
         // Noted when it is done, so that an interface for another address, or half of one, is made anew.
-        let (note, now) = (dir.join("vxlan"), format!("{vni} {:?} {}", self.underlay, self.mtu));
+        let (note, now) = (dir.join("vxlan"), format!("{vni} {:?} {mtu}", self.underlay));
         if let Some(underlay) = self.underlay
             && std::fs::read_to_string(&note).ok().as_deref() != Some(&now)
         {
-            match router::connect(&self.handle, &router, vni, underlay, self.mtu).await {
+            match router::connect(&self.handle, &router, vni, underlay, mtu).await {
                 Ok(()) => {
                     std::fs::write(&note, now).map_err(|e| failed("noting a VXLAN interface", e))?;
                 }
-                Err(e) if lacks_vxlan(&e) => {
+                Err(e) if lacks_kind(&e) => {
                     tracing::warn!(%network, "this kernel has no VXLAN: members on other hosts cannot be reached");
                 }
                 Err(e) => return Err(e),
@@ -325,7 +360,29 @@ impl Private {
         let Some(Underlay { address, port }) = self.underlay else { return Ok(()) };
         let hosts: BTreeSet<IpAddr> =
             networks.networks.iter().flat_map(|network| network.peers.iter().map(|peer| peer.host)).collect();
-        rules::apply(&guard::table(&self.table, &self.prefix, address, port, &hosts)).await
+        let encrypted = self.encrypted(networks);
+        let tunnel = self.tunnel.as_ref().map(|tunnel| (tunnel.name.as_str(), &encrypted));
+        let hosts = (&hosts, tunnel);
+        rules::apply(&guard::table(&self.table, &self.prefix, address, port, hosts)).await
+    }
+
+    /// Lets packets to hosts whose keys are known go encrypted.
+    async fn encrypt(&self, networks: &HostNetworks) -> Result<()> {
+        let (Some(tunnel), Some(underlay)) = (&self.tunnel, self.underlay) else { return Ok(()) };
+        let ops = Ops::of(self.handle.clone());
+        let hosts = self.encrypted(networks);
+        if hosts.is_empty() {
+            return tunnel.remove(&ops, underlay).await;
+        }
+        tunnel.apply(&ops, underlay, self.mtu, &hosts).await
+    }
+
+    /// Hosts that are spoken with by WireGuard, and their keys.
+    fn encrypted(&self, networks: &HostNetworks) -> BTreeMap<IpAddr, wg::Key> {
+        let Some(Underlay { address, .. }) = self.underlay else { return BTreeMap::new() };
+        let peers = networks.networks.iter().flat_map(|network| &network.peers);
+        let reached = peers.filter(|peer| peer.host.is_ipv4() == address.is_ipv4() && peer.host != address);
+        reached.filter_map(|peer| Some((peer.host, tunnel::parse_key(peer.key.as_deref()?)?))).collect()
     }
 
     /// What is to go at once goes at once: the kernel takes its time with a namespace, and the network's number must be
@@ -388,7 +445,7 @@ fn numbers(dir: &Path) -> Vec<i64> {
 }
 
 /// Whether the kernel knows no such interfaces.
-fn lacks_vxlan(error: &NetError) -> bool {
+fn lacks_kind(error: &NetError) -> bool {
     let NetError::Netlink { source: rtnetlink::Error::NetlinkError(answer), .. } = error else {
         return false;
     };

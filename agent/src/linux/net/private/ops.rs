@@ -7,8 +7,10 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
-use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
-use rtnetlink::{Error, Handle, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteScope};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RulePortRange};
+use rtnetlink::packet_route::{AddressFamily, IpProtocol};
+use rtnetlink::{Error, Handle, LinkUnspec, RouteMessageBuilder, RuleAddRequest};
 
 use super::super::{NetError, Result};
 use super::netns::Netns;
@@ -88,6 +90,41 @@ impl Ops {
         absent(self.0.route().del(route(to, via, dev)?).execute().await, (), "removing a route")
     }
 
+    /// As [`Self::route`], in a table of its own.
+    pub(super) async fn route_in(&self, table: u32, to: IpNet, dev: u32) -> Result<()> {
+        let done = self.0.route().add(in_table(route(to, None, dev)?, table)).replace().execute().await;
+        done.map_err(|source| failed(&format!("routing to {to}"), source))
+    }
+
+    pub(super) async fn no_route_in(&self, table: u32, to: IpNet, dev: u32) -> Result<()> {
+        let message = in_table(route(to, None, dev)?, table);
+        absent(self.0.route().del(message).execute().await, (), "removing a route")
+    }
+
+    /// Lets packets to a UDP port look into a table first.
+    pub(super) async fn rule(&self, v6: bool, port: u16, table: u32, priority: u32) -> Result<()> {
+        match self.rule_of(v6, port, table, priority).execute().await {
+            Err(Error::NetlinkError(e)) if e.raw_code() == -libc::EEXIST => Ok(()),
+            other => other.map_err(|source| failed("adding a routing rule", source)),
+        }
+    }
+
+    pub(super) async fn no_rule(&self, v6: bool, port: u16, table: u32, priority: u32) -> Result<()> {
+        let message = self.rule_of(v6, port, table, priority).message_mut().clone();
+        absent(self.0.rule().del(message).execute().await, (), "removing a routing rule")
+    }
+
+    fn rule_of(&self, v6: bool, port: u16, table: u32, priority: u32) -> RuleAddRequest {
+        let mut request = self.0.rule().add().table_id(table).priority(priority).action(RuleAction::ToTable);
+        let message = request.message_mut();
+        message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        message.header.table = 0;
+        message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
+        let ports = RulePortRange { start: port, end: port };
+        message.attributes.push(RuleAttribute::DestinationPortRange(ports));
+        request
+    }
+
     /// Says who has an address, so that nobody is asked.
     pub(in crate::linux::net) async fn neighbour(&self, ip: IpAddr, mac: &[u8], dev: u32) -> Result<()> {
         let request = self.0.neighbours().add(dev, ip).link_layer_address(mac);
@@ -126,6 +163,12 @@ fn route(to: IpNet, via: Option<IpAddr>, dev: u32) -> Result<RouteMessage> {
         None => route,
     };
     Ok(route.build())
+}
+
+fn in_table(mut route: RouteMessage, table: u32) -> RouteMessage {
+    route.header.table = 0;
+    route.attributes.push(RouteAttribute::Table(table));
+    route
 }
 
 /// What is not there need not be removed, nor can it be found.

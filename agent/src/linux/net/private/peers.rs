@@ -148,6 +148,7 @@ mod tests {
         let peer = |host: &str, addresses: &[&str]| NetworkPeer {
             host: ip(host),
             addresses: addresses.iter().map(|text| ip(text)).collect(),
+            key: None,
         };
         let network = NetworkSpec {
             id: NetworkId(1),

@@ -230,6 +230,7 @@ fn what_changes_is_changed_under_a_running_guest() {
         let network = |routes: Vec<NetworkRoute>| HostNetworks {
             version: "1".into(),
             networks: vec![NetworkSpec { id: NetworkId(BLUE.0), vni: BLUE.1, routes, peers: Vec::new() }],
+            encrypt: false,
         };
         net.private.set(&network(vec![route])).await.unwrap();
         assert!(reaches(&b, "192.168.7.1"));
@@ -359,8 +360,10 @@ fn members_on_other_hosts_are_reached_and_only_known_hosts_reach_here() {
                 peers: vec![NetworkPeer {
                     host: ip(THERE),
                     addresses: addresses.iter().map(|a| ip(a)).collect(),
+                    key: None,
                 }],
             }],
+            encrypt: false,
         };
         net.private.set(&peer(&["10.0.0.3", "10.0.0.9"])).await.unwrap();
         assert!(reaches(&a, "10.0.0.3") && reaches(&there, "10.0.0.2"));
