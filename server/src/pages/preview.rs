@@ -129,8 +129,7 @@ impl Choices {
 
     /// An empty form with what most people would choose: the newest image, the first plan with room, the only key.
     pub(super) async fn first_form(&mut self, app: &App, project: ProjectId) -> Result<ServerForm> {
-        let servers = vps::list(&app.db, project, &vps::Filter::default(), Page::first(1000)).await?;
-        let taken: Vec<String> = servers.items.into_iter().map(|v| v.name).collect();
+        let taken: Vec<String> = vps::names(&app.db, project).await?.into_values().collect();
         if let [only] = &mut self.keys[..] {
             only.chosen = true;
         }
