@@ -161,7 +161,6 @@ impl RelyingParty {
         known: Vec<Vec<u8>>,
     ) -> Result<Challenge> {
         let name = if name.is_empty() { email } else { name };
-        let known = known.into_iter().map(Into::into).collect();
         let (options, state) = self
             .0
             .start_passkey_registration(handle, email, name, Some(known))

@@ -161,7 +161,7 @@ async fn a_stream_goes_on_where_it_stopped() {
     }
     let refused = open().await;
     assert_eq!(refused.status(), 429);
-    let told: serde_json::Value = refused.json().await.expect("JSON");
+    let told: Value = refused.json().await.expect("JSON");
     assert_eq!(told["error"]["code"], "rate_limit_exceeded");
     let message = told["error"]["message"].as_str().expect("a message");
     assert!(message.contains("16 event streams are open with this token"), "{message}");

@@ -229,7 +229,10 @@ fn what_passes_in_private_networks_is_what_the_rules_mean() {
         let gateway = Ipv4Addr::new(10, 9, 0, 2).into();
         let routes = nets.map(|destination| NetworkRoute { destination, gateway }).to_vec();
         let spec = NetworkSpec { id: NetworkId(1), vni: 2_000_001, routes, peers: Vec::new() };
-        net.private.set(&HostNetworks { version: "1".into(), networks: vec![spec], encrypt: false }).await.unwrap();
+        net.private
+            .set(&HostNetworks { version: "1".into(), networks: vec![spec], encrypt: false })
+            .await
+            .unwrap();
 
         let (id, all) = (VpsId(2), vec!["0.0.0.0/0".parse().unwrap()]);
         let open = FirewallRule { protocol: FirewallProtocol::Udp, ports: None, nets: all };

@@ -11,15 +11,18 @@ use std::net::IpAddr;
 
 use super::wg::Key;
 
-/// The table, whatever was in it before. `hosts` are the others that share a network with this one, and then the
-/// interface of WireGuard and those that are reached by it.
-pub(super) fn table(
-    table: &str,
-    prefix: &str,
-    underlay: IpAddr,
-    port: u16,
-    (hosts, tunnel): (&BTreeSet<IpAddr>, Option<(&str, &BTreeMap<IpAddr, Key>)>),
-) -> String {
+/// Who shares a network with this host.
+pub(super) struct Others<'a> {
+    /// All of them.
+    pub(super) hosts: &'a BTreeSet<IpAddr>,
+    /// WireGuard's interface, where this host can have one.
+    pub(super) tunnel: Option<&'a str>,
+    /// Those that are reached by it.
+    pub(super) encrypted: &'a BTreeMap<IpAddr, Key>,
+}
+
+/// The table, whatever was in it before.
+pub(super) fn table(table: &str, prefix: &str, underlay: IpAddr, port: u16, others: &Others<'_>) -> String {
     let (ip, kind) = if underlay.is_ipv4() { ("ip", "ipv4_addr") } else { ("ip6", "ipv6_addr") };
     let mut batch = format!(
         r#"add table inet {table}
@@ -46,9 +49,9 @@ table inet {table} {{
             let _ = writeln!(batch, "add element inet {table} {set} {{ {} }}", same.join(", "));
         }
     };
-    fill("hosts", &mut hosts.iter());
-    let Some((name, encrypted)) = tunnel else { return batch };
-    fill("encrypted", &mut encrypted.keys());
+    fill("hosts", &mut others.hosts.iter());
+    let Some(name) = others.tunnel else { return batch };
+    fill("encrypted", &mut others.encrypted.keys());
     batch += &format!(
         r#"table inet {table} {{
     chain to_host {{

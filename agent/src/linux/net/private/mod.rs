@@ -361,9 +361,9 @@ impl Private {
         let hosts: BTreeSet<IpAddr> =
             networks.networks.iter().flat_map(|network| network.peers.iter().map(|peer| peer.host)).collect();
         let encrypted = self.encrypted(networks);
-        let tunnel = self.tunnel.as_ref().map(|tunnel| (tunnel.name.as_str(), &encrypted));
-        let hosts = (&hosts, tunnel);
-        rules::apply(&guard::table(&self.table, &self.prefix, address, port, hosts)).await
+        let tunnel = self.tunnel.as_ref().map(|tunnel| tunnel.name.as_str());
+        let others = guard::Others { hosts: &hosts, tunnel, encrypted: &encrypted };
+        rules::apply(&guard::table(&self.table, &self.prefix, address, port, &others)).await
     }
 
     /// Lets packets to hosts whose keys are known go encrypted.

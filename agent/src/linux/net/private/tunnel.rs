@@ -12,13 +12,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::Ipv4Net;
 use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
@@ -30,6 +31,9 @@ use super::{failed, wg};
 /// The routing table of encrypted hosts, and the priority of the rule that leads to it. Chosen to be nobody's.
 pub(super) const TABLE: u32 = 0x6265_7274;
 const PRIORITY: u32 = 4788;
+
+/// The address of those that need some (RFC 7600, section 4.8); nothing is sent from it or to it.
+const DUMMY: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 8), 32);
 
 /// What WireGuard adds to each packet: UDP and its own headers, without the outer IP header.
 const OVERHEAD: u32 = 40;
@@ -104,8 +108,11 @@ impl Tunnel {
         self.make(ops, Self::mtu(underlay.address, mtu)).await?;
         let dev = ops.index(&self.name).await?.ok_or_else(|| gone(&self.name))?;
         told(wg::set_up(&self.name, pair.private, self.port))?;
-        // What comes out of it is from addresses that are routed elsewhere for everybody else.
+        // What comes out of it is from addresses that are routed elsewhere for everybody else. That is let in where the
+        // filter is loose, which is what the stricter of this and the machine's own setting comes to, but only on an
+        // interface that has an address.
         sysctl::write(&format!("ipv4/conf/{}/rp_filter", self.name), "2")?;
+        ops.address(dev, DUMMY.into()).await?;
         ops.up(dev).await?;
         let (_, known) = told(wg::look(&self.name))?;
         for old in &known {
