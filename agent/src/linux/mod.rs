@@ -170,7 +170,7 @@ impl LinuxHost {
         }
         lxcfs::stop(&self.config.run_dir).await;
         self.read_traffic().await; // the counters go with the table
-        self.net.remove_support(&self.settings().nat_pools).await?;
+        self.net.remove_support().await?;
         self.tree.remove_parent();
         Ok(())
     }

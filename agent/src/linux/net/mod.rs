@@ -15,8 +15,7 @@ use std::sync::atomic::AtomicU16;
 use berth_proto::{Firewall, Gateways, Guard, NetSpec, VpsId};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
-use rtnetlink::packet_route::route::RouteType;
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
 mod counters;
 mod counting;
@@ -28,6 +27,7 @@ mod gateway;
 mod guard;
 mod hits;
 mod metadata;
+mod pools;
 mod ports;
 mod private;
 mod rules;
@@ -150,16 +150,7 @@ impl Net {
     /// # Errors
     /// When a pool is no IPv4 network or the kernel refuses something.
     pub async fn configure(&self, nat_pools: &[String]) -> Result<()> {
-        for pool in nat_pools {
-            let (address, length) = parse_pool(pool)?;
-            // what is addressed to nobody in the pool must not leave by the default route and come back
-            let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(address, length)
-                .priority(4_000_000_000);
-            route.get_mut().header.kind = RouteType::BlackHole;
-            let done = self.handle.route().add(route.build()).replace().execute().await;
-            done.map_err(|source| NetError::Netlink { what: format!("routing {pool}"), source })?;
-        }
+        self.end_pools(nat_pools).await?;
         let pools = rules::pools(&self.table, nat_pools);
         let table = rules::table(&self.table, &self.prefix) + &self.fence6();
         rules::apply(&(table + &pools + &self.metadata_way())).await?;
@@ -245,19 +236,12 @@ impl Net {
     ///
     /// # Errors
     /// When the kernel refuses something.
-    pub async fn remove_support(&self, nat_pools: &[String]) -> Result<()> {
+    pub async fn remove_support(&self) -> Result<()> {
         self.gateways(&Gateways::default()).await?;
         rules::apply(&rules::no_table(&self.table)).await?;
         self.forget_ports().await;
         self.private.remove_support().await?;
-        for pool in nat_pools {
-            let (address, length) = parse_pool(pool)?;
-            let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(address, length)
-                .priority(4_000_000_000);
-            route.get_mut().header.kind = RouteType::BlackHole;
-            let _ = self.handle.route().del(route.build()).execute().await; // gone already: fine
-        }
+        self.end_pools(&[]).await?;
         self.stop_forwarding6()?;
         sysctl::set_back(&self.run_dir.join(FORWARDING))
     }

@@ -120,9 +120,30 @@ fn guests_reach_each_other_and_the_gateway_but_not_by_a_false_address() {
         }
         assert_eq!(net.list(), []);
         assert_eq!(sh("ip route show 10.9.0.2"), "");
-        net.remove_support(&["10.9.0.0/16".to_owned()]).await.unwrap();
+        net.remove_support().await.unwrap();
         assert_eq!(sh("nft list tables"), "");
         assert_eq!(sh("ip route show table all type blackhole"), "");
+    });
+}
+
+#[test]
+fn what_is_no_pool_any_more_is_routed_again() {
+    in_namespace(|net, run_dir| async move {
+        let pools = |all: &[&str]| all.iter().map(|pool| (*pool).to_owned()).collect::<Vec<_>>();
+        sh("ip route add blackhole 10.7.0.0/16 metric 4000000000"); // another agent's
+        net.configure(&pools(&["10.8.0.0/16", "10.9.0.0/16"])).await.unwrap();
+        let ended = || {
+            let routes = sh("ip route show type blackhole");
+            routes.lines().map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ended(), ["10.7.0.0/16", "10.8.0.0/16", "10.9.0.0/16"]);
+        // by an agent that was restarted meanwhile
+        let again = Net::open("bt", "berth_test", &run_dir, None).unwrap();
+        again.configure(&pools(&["10.9.0.0/16"])).await.unwrap();
+        assert_eq!(ended(), ["10.7.0.0/16", "10.9.0.0/16"]);
+        assert!(again.configure(&pools(&["nonsense"])).await.is_err());
+        again.remove_support().await.unwrap();
+        assert_eq!(ended(), ["10.7.0.0/16"]);
     });
 }
 
@@ -150,7 +171,7 @@ fn an_uplink_is_set_back_to_what_it_was() {
         net.configure(&[]).await.unwrap();
         net.configure(&[]).await.unwrap();
         assert_eq!(sh("cat /proc/sys/net/ipv4/conf/up0/forwarding"), "1\n");
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
         assert_eq!(sh("cat /proc/sys/net/ipv4/conf/up0/forwarding"), "0\n");
     });
 }

@@ -59,9 +59,8 @@ async fn a_person_has_some_streams_at_once_and_no_more() {
     }
     let refused = browser.get(&path).await.expect(429);
     assert!(refused.contains("48 event streams are open by your pages, which is the limit"), "{refused}");
-    let other = signed_in(&w, "bob@berth.example", false, &["other"]).await;
-    let theirs = format!("/projects/{}/servers/events", project(&w, "other").await);
-    other.stream_until(&theirs, &["No server yet"]).await;
+    let other = signed_in(&w, "bob@berth.example", false, &["mine"]).await;
+    other.stream_until(&path, &["No server yet"]).await;
     // Whoever closes one may open another.
     streams.truncate(24);
     until("seats to come back", Duration::from_secs(60), async || {

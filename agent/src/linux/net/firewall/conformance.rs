@@ -196,7 +196,7 @@ fn what_passes_is_what_the_rules_mean() {
         net.detach(id).await.unwrap();
         let left = sh("nft list table inet berth_test");
         assert!(!left.contains("in_2") && !left.contains("out_2"), "{left}");
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
     });
 }
 

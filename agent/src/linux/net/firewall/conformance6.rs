@@ -205,6 +205,6 @@ fn what_passes_is_what_the_rules_mean() {
         }
         assert!(cases >= 200 && passed > cases / 10 && passed < cases * 9 / 10, "{passed} of {cases} passed");
         net.detach(id).await.unwrap();
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
     });
 }

@@ -260,7 +260,7 @@ mod tests {
             sh("ip link del bt1");
             comes_true("a guest that died is withdrawn", || !learnt(&router, "203.0.113.5"));
             net.detach(ours).await.unwrap();
-            net.remove_support(&[]).await.unwrap();
+            net.remove_support().await.unwrap();
             assert!(!own.join("bird").exists());
         });
     }

@@ -245,7 +245,7 @@ mod tests {
             assert!(!answers("192.0.2.10"));
             net.detach(VpsId(1)).await.unwrap();
             assert_eq!(entries(), ["198.51.100.7 dev up0 proxy"]);
-            net.remove_support(&[]).await.unwrap();
+            net.remove_support().await.unwrap();
             assert_ne!(sh("cat /proc/sys/net/ipv4/neigh/up0/proxy_delay"), "0\n");
         });
     }

@@ -217,7 +217,7 @@ fn ranges_change_hands_and_outlive_the_agent() {
         for id in [1, 2, 2] {
             net.detach(VpsId(id)).await.unwrap();
         }
-        net.remove_support(&[POOL.to_owned()]).await.unwrap();
+        net.remove_support().await.unwrap();
         assert_eq!(sh("nft list tables"), "");
     });
 }

@@ -112,7 +112,7 @@ fn networks_with_the_same_addresses_never_meet() {
             again.detach(VpsId(id)).await.unwrap();
         }
         assert_eq!(again.list(), []);
-        again.remove_support(&[]).await.unwrap();
+        again.remove_support().await.unwrap();
         assert_eq!(sh("nft list tables"), "");
         assert!(!run_dir.join("networks").exists(), "no router is left");
         assert!(!sh("cat /proc/self/mountinfo").contains(run_dir.to_str().unwrap()));

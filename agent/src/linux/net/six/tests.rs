@@ -96,7 +96,7 @@ fn guests_reach_each_other_and_the_host_but_not_by_a_false_address() {
             net.detach(id).await.unwrap();
         }
         assert_eq!(sh("ip -6 route show 2001:db8::/32"), "");
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
     });
 }
 
@@ -347,7 +347,7 @@ fn the_machine_forwards_for_guests_only_and_is_set_back() {
         for id in [VpsId(1), VpsId(2)] {
             net.detach(id).await.unwrap();
         }
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
         assert_eq!(before(), was);
     });
 }
@@ -373,7 +373,7 @@ fn an_older_kernels_switch_is_fenced_in() {
         for id in [VpsId(1), VpsId(2)] {
             net.detach(id).await.unwrap();
         }
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
         let read = |what: &str| sh(&format!("cat /proc/sys/net/ipv6/conf/{what}"));
         assert_eq!(
             read("all/forwarding") + &read("default/forwarding") + &read("up0/accept_ra"),

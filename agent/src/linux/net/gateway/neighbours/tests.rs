@@ -96,7 +96,7 @@ fn all_of_what_is_routed_here_is_answered_for_with_an_agent_and_without() {
         sh("ip link del bt1");
         assert!(!afresh("2001:db8:1:1:ab::cd"));
         net.detach(VpsId(1)).await.unwrap();
-        net.remove_support(&[]).await.unwrap();
+        net.remove_support().await.unwrap();
         thread.join().unwrap().unwrap();
         assert!(!run_dir.join("neighbours").exists());
     });

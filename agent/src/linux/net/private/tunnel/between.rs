@@ -250,7 +250,7 @@ fn what_passes_between_hosts_cannot_be_read() {
             for id in [1, 2] {
                 host.enter().detach(VpsId(id)).await.unwrap();
             }
-            host.net.remove_support(&[]).await.unwrap();
+            host.net.remove_support().await.unwrap();
             assert_eq!(sh("nft list tables"), "");
             assert!(!sh("ip link").contains("_berthwg") && !sh("ip rule").contains("4789"));
         }
