@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::auth::passkey::RelyingParty;
 use crate::auth::password::Hasher;
+use crate::auth::provider::Provider;
 use crate::auth::rate::RateLimits;
 use crate::config::Config;
 use crate::console::Consoles;
@@ -28,6 +29,8 @@ pub struct App {
     pub passwords: Hasher,
     /// What this Berth is to passkeys, or why it has none.
     pub passkeys: Arc<Result<RelyingParty, String>>,
+    /// Where people can sign in besides, if an operator named it.
+    pub provider: Option<Provider>,
     /// How mail leaves, if it does.
     pub mailer: Option<Mailer>,
     /// Posts to webhooks.
@@ -51,6 +54,7 @@ impl App {
         let rate = RateLimits::new(config.rate_limit);
         let mailer = Mailer::new(&config)?;
         let poster = Poster::new(&config.webhook_networks)?;
+        let provider = Provider::new(&config)?;
         let passkeys = Arc::new(RelyingParty::new(config.base()));
         Ok(Self {
             db,
@@ -58,6 +62,7 @@ impl App {
             wake: Wake::default(),
             passwords: Hasher::default(),
             passkeys,
+            provider,
             mailer,
             poster,
             rate,

@@ -78,7 +78,9 @@ impl Asked {
 
 /// Runs what answers a request; those that only read need no scope.
 pub async fn answer<T>(request: Request, correlation_id: &str, run: impl AsyncFnOnce(Request) -> T) -> T {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    // Who comes back from the provider is sent here by GET, and signs in.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads && request.uri().path() != crate::auth::provider::BACK {
         return run(request).await;
     }
     let source = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());

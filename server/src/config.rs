@@ -79,6 +79,34 @@ pub struct Config {
         help_heading = "Settings"
     )]
     pub mail_from: String,
+    /// A provider by which people can sign in besides (OpenID Connect): its issuer, https://…. Where it sends browsers back
+    /// to is the public URL and /sign-in/provider/back.
+    #[arg(long, env = "BERTH_OIDC_ISSUER", global = true, help_heading = "Settings")]
+    pub oidc_issuer: Option<String>,
+    /// What the provider knows this Berth as.
+    #[arg(long, env = "BERTH_OIDC_CLIENT_ID", global = true, help_heading = "Settings")]
+    pub oidc_client_id: Option<String>,
+    /// The secret that the provider gave for it, if it did.
+    #[arg(
+        long,
+        env = "BERTH_OIDC_CLIENT_SECRET",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Settings"
+    )]
+    pub oidc_client_secret: Option<String>,
+    /// A file that holds that secret, instead.
+    #[arg(long, env = "BERTH_OIDC_CLIENT_SECRET_FILE", global = true, help_heading = "Settings")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+    /// What people know the provider as: "Sign in with …".
+    #[arg(
+        long,
+        env = "BERTH_OIDC_NAME",
+        default_value = "single sign-on",
+        global = true,
+        help_heading = "Settings"
+    )]
+    pub oidc_name: String,
     /// Networks beside the public internet that webhooks may reach, separated by commas.
     #[arg(
         long,

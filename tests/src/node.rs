@@ -9,13 +9,32 @@ use std::process::{Command, Stdio};
 /// When that fails.
 #[must_use]
 pub fn tests(files: &[&str]) -> Command {
+    let mut node = installed();
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(files);
+    node
+}
+
+/// A run of this file, which is no test by itself.
+///
+/// # Panics
+/// When what it needs cannot be installed.
+#[must_use]
+pub fn script(file: &str) -> Command {
+    let mut node = installed();
+    node.arg(file);
+    node
+}
+
+fn installed() -> Command {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/browser"));
-    if !dir.join("node_modules/.package-lock.json").exists() {
+    let (wanted, there) = (dir.join("package-lock.json"), dir.join("node_modules/.package-lock.json"));
+    let written = |file: &PathBuf| std::fs::metadata(file).and_then(|m| m.modified()).ok();
+    if written(&there) < written(&wanted) {
         let mut npm = Command::new("npm");
         run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&dir));
     }
     let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(files).current_dir(dir);
+    node.current_dir(dir);
     node
 }
 

@@ -24,6 +24,8 @@ pub struct SignInPage {
     pub mails: bool,
     /// Signing in by a passkey, where there are any.
     pub passkey: Option<PasskeyAsk>,
+    /// Where to sign in besides: its name, and a path of this site that leads there.
+    pub provider: Option<(String, String)>,
 }
 
 /// A field of a [`GatePage`].

@@ -65,7 +65,8 @@ pub use icon::{Icon, icon};
 pub use labels::{format_labels, parse_labels};
 pub use limits::{EventRow, LimitRow, limit_words};
 pub use members::{
-    AccountPage, Closing, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage, SessionRow,
+    AccountPage, AccountProvider, Closing, FactorPage, FactorState, InvitationRow, MemberRow, MembersPage,
+    SessionRow,
 };
 pub use message::MessagePage;
 pub use networks::{

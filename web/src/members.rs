@@ -126,6 +126,19 @@ pub struct Closing {
     pub refused: Option<String>,
 }
 
+/// The operator's provider, as it stands with one's account.
+#[derive(Clone, Debug)]
+pub struct AccountProvider {
+    /// What people know it as.
+    pub name: String,
+    /// The address there that the account is linked with, and since when.
+    pub linked: Option<(String, When)>,
+    /// Whether the account has a password.
+    pub password: bool,
+    /// What was wrong.
+    pub error: Option<String>,
+}
+
 /// The page of one's own account.
 #[derive(Clone, Debug, Template)]
 #[template(path = "account.html")]
@@ -146,6 +159,8 @@ pub struct AccountPage {
     pub factor: bool,
     /// How many passkeys there are.
     pub passkeys: i64,
+    /// The operator's provider, if there is one.
+    pub provider: Option<AccountProvider>,
     /// What was typed to close the account.
     pub closing: Closing,
 }

@@ -192,6 +192,10 @@ pub enum Notice {
     PasskeyAdded,
     /// A passkey was removed.
     PasskeyRemoved,
+    /// An account was linked with the provider.
+    Linked,
+    /// A link was removed.
+    Unlinked,
     /// An address was confirmed.
     AddressConfirmed,
     /// Something is told to tenants.
@@ -239,7 +243,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str); 54] = [
+    const ALL: [(Self, &'static str, &'static str); 56] = [
         (Self::ServerDeleting, "server-deleting", "The server is being deleted."),
         (Self::PowerAccepted, "power-accepted", "The command was sent to the server's host."),
         (
@@ -308,6 +312,8 @@ impl Notice {
         (Self::FactorOff, "factor-off", "Your second factor is off."),
         (Self::PasskeyAdded, "passkey-added", "The passkey was added. Sign in with it from now on."),
         (Self::PasskeyRemoved, "passkey-removed", "The passkey was removed. It opens nothing here any more."),
+        (Self::Linked, "linked", "The account is linked. You can sign in there from now on."),
+        (Self::Unlinked, "unlinked", "The link was removed."),
         (Self::AddressConfirmed, "address-confirmed", "Your address is confirmed. Welcome aboard."),
         (Self::AnnouncementMade, "announcement-made", "The announcement was written."),
         (Self::AnnouncementDeleted, "announcement-deleted", "The announcement was deleted."),

@@ -178,6 +178,9 @@ fn what_a_tenant_typed_is_never_markup() {
     (account.sessions[0].agent, account.name, account.project) = (bad(), field(), field());
     account.shell.user.email = bad();
     account.closing = Closing { password: field(), confirm: field(), refused: Some(bad()) };
+    let there = account.provider.as_mut().expect("a provider");
+    (there.name, there.error, there.linked) =
+        (bad(), Some(bad()), Some((bad(), sample::passkeys().rows[0].created)));
     let mut gate = sample::gate();
     (gate.title, gate.lead, gate.error, gate.hidden) = (bad(), bad(), Some(bad()), vec![("token", bad())]);
     (gate.fields[0].field, gate.links) = (field(), vec![("Sign in", bad())]);
@@ -190,6 +193,7 @@ fn what_a_tenant_typed_is_never_markup() {
         open: true,
         mails: true,
         passkey: Some(PasskeyAsk { next: bad(), origin: bad(), ..sample::passkey_ask() }),
+        provider: Some((bad(), bad())),
     };
     let mut passkeys = sample::passkeys();
     (passkeys.rows[0].name, passkeys.error, passkeys.codes) = (bad(), Some(bad()), vec![bad()]);

@@ -7,6 +7,7 @@
 mod bearer;
 pub mod passkey;
 pub mod password;
+pub mod provider;
 pub mod rate;
 pub mod root_password;
 pub mod secret;

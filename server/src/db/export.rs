@@ -26,6 +26,9 @@ pub async fn person(db: &PgPool, user: UserId) -> Result<Value> {
                                from second_factors f where f.user_id = u.id and f.confirmed_at is not null),
              'passkeys', (select coalesce(jsonb_agg(jsonb_build_object('name', k.name, 'created_at', k.created_at,
                                    'last_used_at', k.last_used_at) order by k.id), '[]') from passkeys k where k.user_id = u.id),
+             'linked', (select coalesce(jsonb_agg(jsonb_build_object('issuer', i.issuer, 'subject', i.subject, 'email', i.email,
+                                 'created_at', i.created_at, 'last_used_at', i.last_used_at) order by i.id), '[]')
+                        from identities i where i.user_id = u.id),
              'memberships', (select coalesce(jsonb_agg(jsonb_build_object('project', p.id, 'name', p.name, 'role', m.role,
                                       'since', m.created_at) order by p.id), '[]')
                              from memberships m join projects p on p.id = m.project_id where m.user_id = u.id),

@@ -41,6 +41,7 @@ pub mod gateways;
 pub mod grants;
 pub mod graphs;
 pub mod hosts;
+pub mod identities;
 pub mod images;
 pub mod ladder;
 pub mod locations;

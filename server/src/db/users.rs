@@ -96,7 +96,8 @@ pub(super) async fn replace_password(
     hash: &str,
     stay: Option<&str>,
 ) -> Result<()> {
-    let changed = sqlx::query!("update users set password_hash = $2 where id = $1", id.0, hash);
+    let changed =
+        sqlx::query!("update users set password_hash = $2, has_password = true where id = $1", id.0, hash);
     if changed.execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Error::NotFound("user"));
     }
@@ -144,6 +145,12 @@ pub async fn find(db: &PgPool, email: &str) -> Result<Option<User>> {
            from users where lower(email) = lower($1)"#,
         email.trim()
     );
+    Ok(found.fetch_optional(db).await?)
+}
+
+/// The address of a user.
+pub async fn email(db: &PgPool, id: UserId) -> Result<Option<String>> {
+    let found = sqlx::query_scalar!("select email from users where id = $1", id.0);
     Ok(found.fetch_optional(db).await?)
 }
 

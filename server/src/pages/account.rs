@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use berth_web::{AccountPage, Closing, Field, Notice, Section, SessionRow, When};
+use berth_web::{AccountPage, AccountProvider, Closing, Field, Notice, Section, SessionRow, When};
 use chrono::Utc;
 
 use super::cookies;
@@ -13,7 +13,7 @@ use super::gate::checked;
 use super::session::{SignedIn, ThingId};
 use crate::app::App;
 use crate::db::factors::{self, Factor};
-use crate::db::{passkeys, projects, sessions, users};
+use crate::db::{identities, passkeys, projects, sessions, users};
 use crate::domain::names::{Password, Title};
 use crate::error::{Error, Result};
 
@@ -24,6 +24,7 @@ pub(super) struct Typed {
     pub(super) new: Field,
     pub(super) project: Field,
     pub(super) closing: Closing,
+    pub(super) provider: Option<String>,
 }
 
 /// `GET /account`.
@@ -44,6 +45,17 @@ pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page
     };
     let user = users::find(&app.db, &who.user.email).await?.ok_or(Error::Unauthorized)?;
     let (passkeys, _) = passkeys::count(&app.db, who.id).await?;
+    let provider = match &app.provider {
+        Some(provider) => Some(AccountProvider {
+            name: provider.name.clone(),
+            linked: identities::get(&app.db, who.id, provider.issuer())
+                .await?
+                .map(|i| (i.email, When::new(i.created_at, now))),
+            password: identities::has_password(&app.db, who.id).await?,
+            error: typed.provider,
+        }),
+        None => None,
+    };
     Ok(Page(AccountPage {
         shell: who.shell(Section::Account, None),
         name: Field::new(&user.name),
@@ -54,6 +66,7 @@ pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page
         closing: typed.closing,
         factor: matches!(factors::get(&app.db, who.id).await?, Factor::On(_)),
         passkeys,
+        provider,
     }))
 }
 

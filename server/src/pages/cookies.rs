@@ -19,6 +19,7 @@ const NOTICE: &str = "berth_notice";
 const SECRET: &str = "berth_secret";
 const STEP: &str = "berth_step";
 const PASSKEY: &str = "berth_passkey";
+const PROVIDER: &str = "berth_provider";
 const YEAR: u32 = 365 * 86_400;
 const MINUTE: u32 = 60;
 
@@ -114,6 +115,21 @@ pub(super) fn passkey(headers: &HeaderMap) -> Option<String> {
 /// Removes it.
 pub(super) fn drop_passkey(config: &Config) -> SetCookie {
     SetCookie::new(config, PASSKEY, "", "/sign-in", "Strict", Some(0))
+}
+
+/// Keeps by what this browser is known that is sent to the provider. It comes back by a link of another site.
+pub(super) fn keep_provider(config: &Config, secret: &Secret) -> SetCookie {
+    SetCookie::new(config, PROVIDER, secret.expose(), "/sign-in/provider", "Lax", Some(10 * MINUTE))
+}
+
+/// By what a browser is known that was sent to the provider.
+pub(super) fn provider(headers: &HeaderMap) -> Option<String> {
+    read(headers, PROVIDER).filter(|value| !value.is_empty())
+}
+
+/// Removes it.
+pub(super) fn drop_provider(config: &Config) -> SetCookie {
+    SetCookie::new(config, PROVIDER, "", "/sign-in/provider", "Lax", Some(0))
 }
 
 /// Light or dark, as chosen in this browser.

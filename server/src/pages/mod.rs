@@ -40,6 +40,7 @@ mod networks;
 mod operators;
 mod passkeys;
 mod preview;
+mod provider;
 mod resize;
 mod server;
 mod server_access;
@@ -224,6 +225,10 @@ pub fn router(app: App) -> Router {
         .route("/sign-in/code/passkey", post(passkeys::step))
         .route("/sign-in/passkey", post(passkeys::sign_in))
         .route("/sign-in/passkey/options", post(passkeys::options))
+        .route("/sign-in/provider", get(provider::begin))
+        .route("/sign-in/provider/back", get(provider::back))
+        .route("/account/provider/link", post(provider::link))
+        .route("/account/provider/unlink", post(provider::unlink))
         .route("/account/passkeys", get(passkeys::page).post(passkeys::add))
         .route("/account/passkeys/options", post(passkeys::new_options))
         .route("/account/passkeys/{id}/name", post(passkeys::rename))

@@ -57,6 +57,10 @@ pub(super) async fn form(app: &App, headers: &HeaderMap, next: &str) -> Result<S
         open: is_open(app).await?,
         mails: app.mailer.is_some(),
         passkey,
+        provider: app.provider.as_ref().map(|provider| {
+            let to = format!("/sign-in/provider?next={}", super::dress::encode(next));
+            (provider.name.clone(), to)
+        }),
     })
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn run(db: &PgPool, today: NaiveDate) -> sqlx::Result<String> {
     sqlx::query("delete from mail_links where expires_at < now()").execute(db).await?;
     sqlx::query("delete from sign_in_steps where expires_at < now()").execute(db).await?;
     crate::db::passkeys::forget(db).await?;
+    crate::db::identities::forget(db).await?;
     sqlx::query("delete from invitations where expires_at < now()").execute(db).await?;
     crate::db::console::forget(db).await?;
     crate::db::streams::forget(db).await?;

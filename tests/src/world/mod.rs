@@ -15,6 +15,7 @@ use berth_agent::host::Found;
 use berth_agent::plan::Effect;
 use berth_proto::{Exit, HostNetworks, VpsFault, VpsId};
 use berth_server::app::App;
+use berth_server::config::Config;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -382,6 +383,13 @@ impl World {
     pub async fn restart_server(&mut self, replica: usize) {
         self.stop_server(replica).await;
         self.start_server(replica).await;
+    }
+
+    /// Restarts the first server with other settings.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        self.stop_server(0).await;
+        change(self.replicas[0].config_mut());
+        self.start_server(0).await;
     }
 
     /// Agents will find this server at the URL that they know.

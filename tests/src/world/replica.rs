@@ -36,6 +36,11 @@ impl Replica {
         }
     }
 
+    /// Its settings, for the next start.
+    pub(super) fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
     /// Where agents connect to.
     pub(super) fn agents(&self) -> SocketAddr {
         self.agents.expect("the server was started once")

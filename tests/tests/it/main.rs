@@ -34,6 +34,7 @@ mod limits; // single limits of a server, and what became of them
 mod lists; // pages, order, filters
 mod nat_ports; // ports of hosts that lead to servers with private addresses
 mod networks; // private networks: ranges, subnets, routes, addresses
+mod oidc; // signing in by a provider
 mod operators; // the operators' API
 mod passkeys; // keys of devices, beside the password and instead of it
 mod primary_ips; // addresses that projects hold, and who had them

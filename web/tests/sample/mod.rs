@@ -651,6 +651,7 @@ pub(crate) fn sign_in() -> SignInPage {
         open: true,
         mails: true,
         passkey: Some(passkey_ask()),
+        provider: Some(("Harbour ID".into(), "/sign-in/provider?next=/".into())),
     }
 }
 
@@ -764,6 +765,12 @@ pub(crate) fn account() -> AccountPage {
         project: Field::default(),
         factor: true,
         passkeys: 2,
+        provider: Some(AccountProvider {
+            name: "Harbour ID".into(),
+            linked: Some(("anna@id.example".into(), ago(900))),
+            password: true,
+            error: Some("This is not your password.".into()),
+        }),
         closing: Closing::default(),
     }
 }

@@ -36,7 +36,7 @@ use Need::{Change, End, Look, Manage, Open, Operate, Run, See, Share, SignedIn, 
 
 /// Every route of the dashboard and what it needs, with `{project}` and `{id}` to be filled in. Whoever adds a route
 /// adds it here; [`no_route_is_forgotten`] sees to it.
-const GUARDED: [(&str, &str, Need); 178] = [
+const GUARDED: [(&str, &str, Need); 182] = [
     ("GET", "/", SignedIn),
     ("GET", "/projects/{project}/servers", See),
     ("GET", "/projects/{project}/servers/events", See),
@@ -189,6 +189,8 @@ const GUARDED: [(&str, &str, Need); 178] = [
     ("POST", "/account/second-factor", SignedIn),
     ("POST", "/account/second-factor/confirm", SignedIn),
     ("POST", "/account/second-factor/off", SignedIn),
+    ("POST", "/account/provider/link", SignedIn),
+    ("POST", "/account/provider/unlink", SignedIn),
     ("GET", "/account/passkeys", SignedIn),
     ("POST", "/account/passkeys", SignedIn),
     ("POST", "/account/passkeys/options", SignedIn),
@@ -205,6 +207,8 @@ const GUARDED: [(&str, &str, Need); 178] = [
     ("POST", "/sign-in/code/passkey", Open),
     ("POST", "/sign-in/passkey", Open),
     ("POST", "/sign-in/passkey/options", Open),
+    ("GET", "/sign-in/provider", Open),
+    ("GET", "/sign-in/provider/back", Open),
     ("GET", "/sign-up", Open),
     ("POST", "/sign-up", Open),
     ("GET", "/verify", Open),
