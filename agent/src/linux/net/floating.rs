@@ -184,7 +184,7 @@ mod tests {
                 // Both think that it is theirs; the routes say whose it is.
                 assert!(guests[n].sh("ip addr add 10.9.9.9/32 dev eth0"));
             }
-            let sends = |n: usize| guests[n].sh("ping -c1 -W1 -I 10.9.9.9 172.31.1.1 >/dev/null");
+            let sends = |n: usize| guests[n].sh("ping -c1 -W2 -I 10.9.9.9 172.31.1.1 >/dev/null");
             let whose = || sh("ip route get 10.9.9.9");
             assert!(whose().contains("dev bt1") && sends(0) && !sends(1), "{}", whose());
             for (old, new) in [(0, 1), (1, 0)] {

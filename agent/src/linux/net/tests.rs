@@ -144,6 +144,9 @@ fn what_is_no_pool_any_more_is_routed_again() {
         assert!(again.configure(&pools(&["nonsense"])).await.is_err());
         again.remove_support().await.unwrap();
         assert_eq!(ended(), ["10.7.0.0/16"]);
+        // a boot of the machine takes the notes away, and the routes
+        std::fs::remove_dir_all(&run_dir).unwrap();
+        again.remove_support().await.unwrap();
     });
 }
 
