@@ -29,10 +29,14 @@ fn installed() -> Command {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/browser"));
     let (wanted, there) = (dir.join("package-lock.json"), dir.join("node_modules/.package-lock.json"));
     let written = |file: &PathBuf| std::fs::metadata(file).and_then(|m| m.modified()).ok();
+    // Tests are processes of their own: whoever comes first installs, and the others wait for that.
+    let turn = std::fs::File::open(&wanted).expect("the lockfile of the browser's tests");
+    turn.lock().expect("a lock on it");
     if written(&there) < written(&wanted) {
         let mut npm = Command::new("npm");
         run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&dir));
     }
+    drop(turn);
     let mut node = Command::new("node");
     node.current_dir(dir);
     node

@@ -41,8 +41,11 @@ impl Net {
     fn note_pools(&self, pools: BTreeSet<&str>) -> Result<()> {
         let note = self.pools_note();
         let text: String = pools.into_iter().map(|pool| format!("{pool}\n")).collect();
-        std::fs::write(&note, text)
-            .map_err(|source| NetError::Io { what: note.display().to_string(), source })
+        let done = if text.is_empty() { std::fs::remove_file(&note) } else { std::fs::write(&note, &text) };
+        match done {
+            Err(e) if text.is_empty() && e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|source| NetError::Io { what: note.display().to_string(), source }),
+        }
     }
 }
 
