@@ -1,5 +1,8 @@
 //! One's own account: name, password, where one is signed in, projects of one's own.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -11,6 +14,7 @@ use super::dress::{Failed, Page};
 use super::fields::Fields;
 use super::gate::checked;
 use super::session::{SignedIn, ThingId};
+use super::throttle::Throttle;
 use crate::app::App;
 use crate::db::factors::{self, Factor};
 use crate::db::{identities, passkeys, projects, sessions, users};
@@ -68,6 +72,27 @@ pub(super) async fn show(app: &App, who: &SignedIn, typed: Typed) -> Result<Page
         passkeys,
         provider,
     }))
+}
+
+/// Whether this is the password of who is signed in; else what to tell them. Guesses are counted.
+pub(super) async fn knows(
+    app: &App,
+    throttle: &Throttle,
+    address: IpAddr,
+    who: &SignedIn,
+    typed: &str,
+) -> Result<Option<(StatusCode, String)>> {
+    let email = &who.user.email;
+    if let Some(wait) = throttle.wait(address, email, Instant::now()) {
+        let why = format!("There were too many attempts. Try again in {} s.", wait.as_secs().max(1));
+        return Ok(Some((StatusCode::TOO_MANY_REQUESTS, why)));
+    }
+    if users::verify(&app.db, &app.passwords, email, typed).await?.is_none() {
+        throttle.failed(address, email, Instant::now());
+        return Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, "This is not your password.".into())));
+    }
+    throttle.succeeded(address, email);
+    Ok(None)
 }
 
 /// `POST /account/name`.

@@ -3,7 +3,6 @@
 //! A browser first asks what its device is to do (JSON), and then posts the device's answer as a form, which is answered
 //! as every form is. What was asked is kept in the database for who asked ([`crate::db::passkeys`]).
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
@@ -14,7 +13,6 @@ use berth_web::{Notice, PasskeyRow, PasskeysPage, Section, SignInPage, When};
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::cookies;
 use super::dress::{Failed, Page};
 use super::factor::{self, refuse_step};
 use super::fields::Fields;
@@ -23,6 +21,7 @@ use super::server::capital;
 use super::session::{SignedIn, ThingId};
 use super::sign_in::{self, local};
 use super::throttle::Throttle;
+use super::{account, cookies};
 use crate::app::App;
 use crate::auth::passkey::{Answer, RelyingParty, Why};
 use crate::auth::secret::Secret;
@@ -81,27 +80,6 @@ async fn again(app: &App, who: &SignedIn, status: StatusCode, error: String) -> 
     Ok((status, show(app, who, Some(error), None).await?).into_response())
 }
 
-/// Whether this is the password of who is signed in; else what to tell them.
-async fn password(
-    app: &App,
-    throttle: &Throttle,
-    address: IpAddr,
-    who: &SignedIn,
-    typed: &str,
-) -> Result<Option<(StatusCode, String)>> {
-    let email = &who.user.email;
-    if let Some(wait) = throttle.wait(address, email, Instant::now()) {
-        let why = format!("There were too many attempts. Try again in {} s.", wait.as_secs().max(1));
-        return Ok(Some((StatusCode::TOO_MANY_REQUESTS, why)));
-    }
-    if users::verify(&app.db, &app.passwords, email, typed).await?.is_none() {
-        throttle.failed(address, email, Instant::now());
-        return Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, "This is not your password.".into())));
-    }
-    throttle.succeeded(address, email);
-    Ok(None)
-}
-
 fn told((status, message): (StatusCode, String)) -> Response {
     (status, Json(json!({"message": message}))).into_response()
 }
@@ -116,7 +94,7 @@ pub(super) async fn new_options(
 ) -> Result<Response, Failed> {
     let here = here(&app)?;
     let typed = fields.get("password");
-    if let Some(refused) = password(&app, &throttle, source(&extensions), &who, typed).await? {
+    if let Some(refused) = account::knows(&app, &throttle, source(&extensions), &who, typed).await? {
         return Ok(told(refused));
     }
     match passkeys::ask_for_new(&app.db, here, who.id, &who.cookie).await {
@@ -175,7 +153,7 @@ pub(super) async fn remove(
     fields: Fields,
 ) -> Result<Response, Failed> {
     let typed = fields.get("password");
-    if let Some((status, why)) = password(&app, &throttle, source(&extensions), &who, typed).await? {
+    if let Some((status, why)) = account::knows(&app, &throttle, source(&extensions), &who, typed).await? {
         return again(&app, &who, status, why).await;
     }
     passkeys::remove(&app.db, who.id, id).await?;
@@ -183,7 +161,7 @@ pub(super) async fn remove(
 }
 
 /// By what failures with a passkey are counted.
-fn account(shown: &str) -> String {
+fn counted_by(shown: &str) -> String {
     Answer::parse(shown).map_or_else(|_| "passkey".into(), |answer| hex::encode(answer.credential_id()))
 }
 
@@ -221,14 +199,14 @@ pub(super) async fn sign_in(
         let page = SignInPage { error: Some(error), ..sign_in::form(&app, &headers, next).await? };
         Ok::<_, Failed>((status, cookies::drop_passkey(&app.config), Page(page)).into_response())
     };
-    let account = account(shown);
-    if let Some(wait) = throttle.wait(address, &account, Instant::now()) {
+    let credential = counted_by(shown);
+    if let Some(wait) = throttle.wait(address, &credential, Instant::now()) {
         return refuse(too_many(wait.as_secs().max(1))).await;
     }
     let browser = cookies::passkey(&headers).unwrap_or_default();
     match passkeys::answer(&app.db, here, &browser, Purpose::SignIn, shown).await? {
         Outcome::Right(user) if user.verified => {
-            throttle.succeeded(address, &account);
+            throttle.succeeded(address, &credential);
             let cookie = start_session(&app, &user, &extensions, &headers).await?;
             Ok((cookie, cookies::drop_passkey(&app.config), Redirect::to(next)).into_response())
         }
@@ -236,7 +214,7 @@ pub(super) async fn sign_in(
             refuse((StatusCode::FORBIDDEN, "The address of this account is not confirmed yet.".into())).await
         }
         Outcome::Refused(user, why) => {
-            throttle.failed(address, &account, Instant::now());
+            throttle.failed(address, &credential, Instant::now());
             note(&app, user.as_ref(), why).await?;
             refuse((StatusCode::UNPROCESSABLE_ENTITY, why.text().into())).await
         }

@@ -223,21 +223,14 @@ async fn knows_password(
     who: &SignedIn,
     typed: &str,
 ) -> Result<Option<Response>, Failed> {
-    let (email, address) = (&who.user.email, source(extensions));
-    let (status, why) = if !identities::has_password(&app.db, who.id).await? {
+    let refused = if identities::has_password(&app.db, who.id).await? {
+        account::knows(app, throttle, source(extensions), who, typed).await?
+    } else {
         let why =
             "Your account has no password yet. Choose one by \"Forgot your password?\" on the sign-in page.";
-        (StatusCode::CONFLICT, why.to_owned())
-    } else if let Some(wait) = throttle.wait(address, email, Instant::now()) {
-        let why = format!("There were too many attempts. Try again in {} s.", wait.as_secs().max(1));
-        (StatusCode::TOO_MANY_REQUESTS, why)
-    } else if users::verify(&app.db, &app.passwords, email, typed).await?.is_none() {
-        throttle.failed(address, email, Instant::now());
-        (StatusCode::UNPROCESSABLE_ENTITY, "This is not your password.".to_owned())
-    } else {
-        throttle.succeeded(address, email);
-        return Ok(None);
+        Some((StatusCode::CONFLICT, why.to_owned()))
     };
+    let Some((status, why)) = refused else { return Ok(None) };
     again(app, who, status, why).await.map(Some)
 }
 
